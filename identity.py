@@ -1,0 +1,293 @@
+"""Identity -> UUID, and "who is this job for?". The only place that knows ContextVars.
+
+A job's user is held by one `Binding`. Its states, and the rule between them:
+
+    UNBOUND   the job runs, nobody is known yet; asking raises `NoSessionUser`
+    BOUND     one user, for the rest of the job; binding another one raises `WrongSessionUser`
+    CLOSED    the session is over; asking raises `NoSessionUser` again
+
+    UNBOUND -> BOUND -> CLOSED, or UNBOUND -> CLOSED, and never back.
+
+The binding is put in two places, because neither alone is seen everywhere (livekit-facts 2): a ContextVar, which
+room callbacks, text turns and tools inherit when it is set before `connect()`, and the job itself, which shutdown
+hooks can still reach. Where both speak, they must say the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID, uuid5
+
+from pydantic import field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from livekit.agents import JobContext
+
+MAX_IDENTITY_CHARACTERS = 512
+# Control characters, lone surrogates, line and paragraph separators: nothing a token server mints on purpose, and
+# all of them can forge a log line or fail in the database. Joiners (Cf) stay: Persian names and emoji need them.
+_REFUSED_CHARACTERS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class IdentityError(ValueError):
+    """The identity cannot stand for a person; the message says what to change."""
+
+
+class NoSessionUser(LookupError):
+    """Nobody is bound here. There is no default user to fall back to."""
+
+
+class WrongSessionUser(RuntimeError):
+    """Two different users claim the same job, or one job's context runs inside another job."""
+
+
+class IdentitySettings(BaseSettings):
+    """How identities become users.
+
+    `identity_namespace`: the uuid5 namespace; another one gives every person another UUID.
+    `supabase_auth_identities`: pass a version 4 UUID through unchanged.
+    `anonymous_identities`: shell patterns, comma separated; `none` for no pattern.
+    """
+
+    model_config = SettingsConfigDict(
+        alias_generator=str.upper, populate_by_name=True, env_ignore_empty=True, frozen=True
+    )
+
+    identity_namespace: UUID = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    supabase_auth_identities: bool = False
+    # What LiveKit's sample front ends mint: a new one for each visit, or one for everybody. Memory kept under such
+    # a name would be handed to the next visitor who draws it.
+    anonymous_identities: Annotated[tuple[str, ...], NoDecode] = (
+        "voice_assistant_user_*",
+        "identity-????",
+        "human_user",
+    )
+
+    @field_validator("anonymous_identities", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        patterns = tuple(part.strip() for part in value.split(",") if part.strip())
+        return () if patterns == ("none",) else patterns
+
+
+@functools.cache
+def _settings() -> IdentitySettings:
+    return IdentitySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUser:
+    """The person a session belongs to.
+
+    `remembered` is False for an anonymous identity, whose session runs without stored memory.
+    """
+
+    uuid: UUID
+    identity: str
+    remembered: bool = True
+
+
+def livekit_identity_to_uuid(identity: str, settings: IdentitySettings | None = None) -> UUID:
+    """Turn a LiveKit identity into the person's UUID: `uuid5(namespace, identity)`, the same on every worker.
+
+    The identity is taken as it is signed: no case folding, trimming or Unicode normalisation, so two identities
+    that only look alike are two people.
+
+    Raises `IdentityError` for one that is empty, blank, over 512 characters, or holds control characters or lone
+    surrogates.
+    """
+    settings = settings or _settings()
+    _refuse_unusable(identity)
+    if settings.supabase_auth_identities and (own_id := _as_version_4(identity)):
+        return own_id
+    return uuid5(settings.identity_namespace, identity)
+
+
+def session_user(identity: str, settings: IdentitySettings | None = None) -> SessionUser:
+    """Describe the person behind an identity. Raises `IdentityError`."""
+    settings = settings or _settings()
+    anonymous = any(fnmatchcase(identity, pattern) for pattern in settings.anonymous_identities)
+    return SessionUser(livekit_identity_to_uuid(identity, settings), identity, remembered=not anonymous)
+
+
+def printable(identity: str) -> str:
+    """The identity for a log line: what cannot be seen is escaped, so that look-alikes differ on the screen."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in identity)
+
+
+def _refuse_unusable(identity: str) -> None:
+    if not isinstance(identity, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a mock room's is not
+        raise IdentityError(f"the identity must be text, not {type(identity).__name__}")
+    if not identity.strip():
+        raise IdentityError("the identity is empty or blank: the token needs an identity that names one person")
+    if len(identity) > MAX_IDENTITY_CHARACTERS:
+        raise IdentityError(
+            f"the identity has {len(identity)} characters, at most {MAX_IDENTITY_CHARACTERS} are accepted: "
+            "put a short, stable id into the token"
+        )
+    for position, character in enumerate(identity):
+        if unicodedata.category(character) in _REFUSED_CHARACTERS:
+            raise IdentityError(
+                f"the identity has a control character or lone surrogate (U+{ord(character):04X}) at position "
+                f"{position}: remove it where the token is made"
+            )
+
+
+def _as_version_4(identity: str) -> UUID | None:
+    """The UUID that a canonical version 4 string spells. Only version 4: whoever could join *as* a version 5 id
+    would be the person whose identity derives to it."""
+    try:
+        candidate = UUID(identity)
+    except ValueError:
+        return None
+    return candidate if candidate.version == 4 and str(candidate) == identity else None
+
+
+class BindingState(Enum):
+    UNBOUND = "unbound"
+    BOUND = "bound"
+    CLOSED = "closed"
+
+
+class Binding:
+    """Holds a job's user: filled once, closed once. Not tied to a loop or thread; `bind` never yields between its
+    check and its assignment."""
+
+    def __init__(self, job: JobContext | None = None, user: SessionUser | None = None) -> None:
+        self.job = job
+        """The job it was opened for; None in a plain script. A binding is worth nothing inside another job."""
+        self._user = user
+        self._closed = False
+
+    @property
+    def state(self) -> BindingState:
+        if self._closed:
+            return BindingState.CLOSED
+        return BindingState.BOUND if self._user else BindingState.UNBOUND
+
+    @property
+    def user(self) -> SessionUser:
+        """Who it is bound to. Raises `NoSessionUser` when unbound or closed."""
+        if self._closed:
+            raise NoSessionUser("this session has ended: nothing may be read or written for its user any more")
+        if self._user is None:
+            raise NoSessionUser("nobody is bound to this job yet: bind the participant's identity first")
+        return self._user
+
+    def bind(self, identity: str) -> SessionUser:
+        """Bind the identity. Again with the same one is harmless.
+
+        Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
+        """
+        user = session_user(identity)
+        if self._closed or self._user:
+            if self.user != user:
+                raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
+            return self.user
+        self._user = user
+        return user
+
+    def close(self) -> None:
+        """End it: from now on nobody is bound. Safe to call twice."""
+        self._closed = True
+
+
+_in_context: ContextVar[Binding | None] = ContextVar("rapport_binding", default=None)
+_ON_JOB = "rapport.binding"
+
+
+def open_binding(ctx: JobContext) -> Binding:
+    """Put an empty binding in the ContextVar and on the job.
+
+    Call it as the entrypoint's first statement: `connect()` freezes the context that room callbacks and text
+    turns will see, so a ContextVar set after it is lost to them.
+    """
+    binding = Binding(ctx)
+    _in_context.set(binding)
+    ctx.proc.userdata[_ON_JOB] = binding
+    return binding
+
+
+def current_user() -> SessionUser:
+    """Who is this code working for?
+
+    Looks in the ContextVar, then on the job. Raises `NoSessionUser` when nobody is bound, `WrongSessionUser` when
+    the two disagree.
+    """
+    binding = _binding_in_force()
+    if binding is None:
+        raise NoSessionUser("nobody is bound here: call set_session_user(identity), or run inside a bound job")
+    return binding.user
+
+
+def _binding_in_force() -> Binding | None:
+    in_context, job = _in_context.get(), _current_job()
+    if job is None:
+        return in_context
+    on_job: Binding | None = job.proc.userdata.get(_ON_JOB)
+    if in_context is None or in_context is on_job:
+        return on_job
+    if in_context.job is job:
+        return in_context
+    if in_context.job is not None:
+        raise WrongSessionUser("another job's context is running inside this job")
+    if on_job is not None and on_job.user != in_context.user:
+        raise WrongSessionUser("the context and the job are bound to different users")
+    return in_context
+
+
+def _current_job() -> JobContext | None:
+    # Without the framework in memory there can be no job, and importing it costs a script two seconds.
+    if "livekit.agents" not in sys.modules:
+        return None
+    from livekit.agents import get_job_context  # noqa: PLC0415
+
+    return get_job_context(required=False)
+
+
+def set_session_user(identity: str) -> UUID:
+    """Bind the identity's user here and return their UUID.
+
+    In a plain script or test it may be called again to switch user. Inside a job it fills the job's own binding,
+    and another user raises `WrongSessionUser`. Raises `IdentityError` for an unusable identity.
+    """
+    job = _current_job()
+    if job is None:
+        binding = Binding()
+        user = binding.bind(identity)
+        _in_context.set(binding)
+        return user.uuid
+    return (_binding_in_force() or open_binding(job)).bind(identity).uuid
+
+
+def get_session_user_uuid() -> UUID:
+    """The bound user's UUID. Raises as `current_user`."""
+    return current_user().uuid
+
+
+def get_session_livekit_identity() -> str:
+    """The bound user's LiveKit identity. Raises as `current_user`."""
+    return current_user().identity
+
+
+def get_or_create_default_user() -> UUID:
+    """Bind the fixed local user, for scripts that have no identity at hand, and return its UUID.
+
+    Its name starts with a control character, which no identity may contain: nobody can join a room as this user,
+    and it is never somebody's profile. Raises `WrongSessionUser` inside a job.
+    """
+    if _current_job() is not None:
+        raise WrongSessionUser("a job has a participant; the default user exists only outside jobs")
+    uuid = uuid5(_settings().identity_namespace, "\0local-user")
+    _in_context.set(Binding(user=SessionUser(uuid, "local-user")))
+    return uuid
