@@ -1,0 +1,79 @@
+"""The voice session: ears, mind, mouth, and when it is whose turn."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai as openai_sdk
+from livekit.agents import AgentSession
+from livekit.agents.vad import VAD
+from livekit.plugins import openai, silero
+
+from voice.settings import VoiceSettings
+
+# Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
+# first audio after 1081 ms instead of 691 ms (voice-facts 0.3).
+VAD_MIN_SILENCE = 0.25
+_TIMEOUT = httpx2.Timeout(connect=5.0, read=10.0, write=5.0, pool=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is slow to make and belongs to no one: built while the process waits for its first call."""
+
+    vad: VAD
+    tls: ssl.SSLContext
+
+
+def prepare() -> Prepared:
+    """Load the VAD's weights and the certificates (0.1 to 2 s of blocking work, too long beside a live call)."""
+    return Prepared(silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE), httpx2.create_ssl_context())
+
+
+class Voice:
+    """One session's models, on one HTTP connection pool."""
+
+    def __init__(self, settings: VoiceSettings, prepared: Prepared) -> None:
+        """Call it in the job's event loop. Raises `VoiceNotConfigured`."""
+        self._settings = settings
+        self._vad = prepared.vad
+        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, verify=prepared.tls, follow_redirects=True)
+        self.session: AgentSession[None] = self._realtime() if settings.voice_mode == "realtime" else self._pipeline()
+
+    async def aclose(self) -> None:
+        """Close the connections. The session itself is closed by the framework."""
+        await self._http.aclose()
+
+    def _pipeline(self) -> AgentSession[None]:
+        settings = self._settings
+        return AgentSession(
+            vad=self._vad,
+            stt=openai.STT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt")),
+            llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
+            tts=openai.TTS(
+                model=settings.tts_model,
+                voice=settings.tts_voice,
+                response_format=settings.tts_format,
+                client=self._client("tts"),
+            ),
+            # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s (voice-facts 1.3)
+            # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
+            turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
+        )
+
+    def _realtime(self) -> AgentSession[None]:
+        settings = self._settings
+        key, base_url = settings.endpoint("realtime")
+        options: dict[str, Any] = {"base_url": base_url} if base_url else {}
+        model = openai.realtime.RealtimeModel(
+            model=settings.realtime_model, voice=settings.realtime_voice, api_key=key, **options
+        )
+        return AgentSession(llm=model)
+
+    def _client(self, part: Any) -> openai_sdk.AsyncClient:
+        key, base_url = self._settings.endpoint(part)
+        # the framework retries; two layers of retries would multiply the silence
+        return openai_sdk.AsyncClient(api_key=key, base_url=base_url, max_retries=0, http_client=self._http)

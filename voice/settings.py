@@ -1,0 +1,61 @@
+"""Which models a session uses, from the environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class VoiceNotConfigured(Exception):
+    """There is no key for a model; the message says which variable to set."""
+
+
+class VoiceSettings(BaseSettings):
+    """Each of STT, LLM and TTS has a model, a base URL and a key of its own; what is not set comes from `OPENAI_*`."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=str.upper,
+        populate_by_name=True,
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,  # a key that fails to parse is still a key
+    )
+
+    voice_mode: Literal["pipeline", "realtime"] = "pipeline"
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+
+    stt_model: str = "gpt-4o-mini-transcribe"
+    stt_language: str = "en"
+    stt_base_url: str | None = None
+    stt_api_key: SecretStr | None = None
+
+    llm_model: str = "gpt-4.1-mini"
+    llm_base_url: str | None = None
+    llm_api_key: SecretStr | None = None
+
+    tts_model: str = "gpt-4o-mini-tts"
+    tts_voice: str = "ash"
+    # raw samples: nothing to decode before the first word; mp3, the plugin's default, is the slowest (voice-facts 1.1)
+    tts_format: Literal["pcm", "wav", "mp3", "opus", "aac", "flac"] = "pcm"
+    tts_base_url: str | None = None
+    tts_api_key: SecretStr | None = None
+
+    realtime_model: str = "gpt-realtime"
+    realtime_voice: str = "marin"
+    realtime_base_url: str | None = None
+    realtime_api_key: SecretStr | None = None
+
+    def endpoint(self, part: Literal["stt", "llm", "tts", "realtime"]) -> tuple[str, str | None]:
+        """The (key, base URL) of one part; no base URL means OpenAI's own. Raises `VoiceNotConfigured`."""
+        key: SecretStr | None = getattr(self, f"{part}_api_key") or self.openai_api_key
+        base_url: str | None = getattr(self, f"{part}_base_url") or self.openai_base_url
+        if key is None and base_url is None:
+            raise VoiceNotConfigured(
+                f"no key for {part.upper()}: set OPENAI_API_KEY or {part.upper()}_API_KEY, or {part.upper()}_BASE_URL "
+                "to a server that needs none (`make talk` starts one by itself)"
+            )
+        return (key.get_secret_value().strip() if key else "none"), base_url
