@@ -329,19 +329,24 @@ async def entrypoint(ctx: JobContext) -> None:
     binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
     await ctx.connect()
     try:
+        settings.voice.require_keys()
         user = binding.bind(await participant_identity(ctx, settings.room))
-        voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
     except (IdentityError, VoiceNotConfigured) as error:
         log.error("[SESSION REFUSED] %s", error)
         binding.close()
         ctx.shutdown(reason=type(error).__name__)
         return
     log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
-    running = ctx.proc.userdata["running"] = Running(voice)
 
+    acquainting = asyncio.create_task(get_acquainted(user))
+    await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
+    voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
+    running = ctx.proc.userdata["running"] = Running(voice)
     session = voice.session
-    acquaintance = await get_acquainted(user, show_memories(session) if ctx.is_fake_job() else None)
     capture_turns(session, running.tasks)
+    acquaintance = await acquainting
+    if ctx.is_fake_job():
+        memory_manager.observe(show_memories(session))
     await session.start(
         Assistant(acquaintance),
         room=ctx.room,
@@ -353,20 +358,18 @@ async def entrypoint(ctx: JobContext) -> None:
     await greet(session, acquaintance)
 
 
-async def get_acquainted(user: SessionUser, observer: Observer | None) -> Acquaintance:
-    """Make sure of the profile and load the memories. A store that does not answer costs the person their memory for
-    this call, and never the call."""
+async def get_acquainted(user: SessionUser) -> Acquaintance:
+    """Make sure of the profile and load the memories, under one deadline. A store that does not answer costs the
+    person their memory for this call, and never the call."""
     if not user.remembered:
         log.info("[MEMORY OFF] anonymous identity, nothing will be stored for user: %s", user.uuid)
         return Acquaintance(user, None)
-    opening = asyncio.gather(
-        ensure_profile_exists(user.uuid, original_identity=user.identity),
-        memory_manager.open_session(observer),
-    )
     try:
-        profile, _ = await opening
-    except StoreError as error:
-        log.error("[MEMORY OFF] %s; the call goes on without memory for user: %s", error, user.uuid)
+        async with asyncio.timeout(settings.memory.memory_deadline):
+            profile = await ensure_profile_exists(user.uuid, original_identity=user.identity)
+            await memory_manager.open_session()
+    except (StoreError, TimeoutError) as error:
+        log.error("[MEMORY OFF] %r; the call goes on without memory for user: %s", error, user.uuid)
         return Acquaintance(user, None)
     log.info("[SESSION INIT] ✓ Profile ready for user: %s", user.uuid)
     return Acquaintance(user, profile)

@@ -136,20 +136,24 @@ class MemoryManager:
         """Take the person's one first greeting: True exactly once per person."""
         return await self._within(self._store_here().complete_first_login(current_user().uuid))
 
-    async def open_session(self, observer: Observer | None = None) -> None:
+    async def open_session(self) -> None:
         """Load the user's memories into the process, for `brief`. Pair with `close_session`, also if it raises."""
         user = current_user()
         with self._lock:
             opened = self._open.setdefault(user.uuid, _OpenMemory())
             opened.sessions += 1
-            if observer:
-                opened.observers.append(observer)
         if user.remembered:
             stored = await self._within(self._store_here().memories(user.uuid))
             with self._lock:
                 # what was said while this was loading is newer than what was loaded
                 opened.memories = {(memory.category, memory.key): memory for memory in stored} | opened.memories
                 opened.loaded = True
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` what happens to the user's memories in this process, until their session is closed."""
+        with self._lock:
+            if opened := self._open.get(current_user().uuid):
+                opened.observers.append(observer)
 
     async def close_session(self) -> None:
         """Let go of what `open_session` loaded, when the user's last session here ends."""

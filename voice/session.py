@@ -12,7 +12,7 @@ from livekit.agents import AgentSession
 from livekit.agents.vad import VAD
 from livekit.plugins import openai, silero
 
-from voice.settings import VoiceSettings
+from voice.settings import Part, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms (voice-facts 0.3).
@@ -37,7 +37,7 @@ class Voice:
     """One session's models, on one HTTP connection pool."""
 
     def __init__(self, settings: VoiceSettings, prepared: Prepared) -> None:
-        """Call it in the job's event loop. Raises `VoiceNotConfigured`."""
+        """Call it in the job's event loop. Raises `VoiceNotConfigured`; `settings.require_keys()` tells beforehand."""
         self._settings = settings
         self._vad = prepared.vad
         self._http = httpx2.AsyncClient(timeout=_TIMEOUT, verify=prepared.tls, follow_redirects=True)
@@ -73,7 +73,7 @@ class Voice:
         )
         return AgentSession(llm=model)
 
-    def _client(self, part: Any) -> openai_sdk.AsyncClient:
+    def _client(self, part: Part) -> openai_sdk.AsyncClient:
         key, base_url = self._settings.endpoint(part)
         # the framework retries; two layers of retries would multiply the silence
         return openai_sdk.AsyncClient(api_key=key, base_url=base_url, max_retries=0, http_client=self._http)

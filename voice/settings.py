@@ -8,6 +8,9 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+Part = Literal["stt", "llm", "tts", "realtime"]
+
+
 class VoiceNotConfigured(Exception):
     """There is no key for a model; the message says which variable to set."""
 
@@ -49,7 +52,12 @@ class VoiceSettings(BaseSettings):
     realtime_base_url: str | None = None
     realtime_api_key: SecretStr | None = None
 
-    def endpoint(self, part: Literal["stt", "llm", "tts", "realtime"]) -> tuple[str, str | None]:
+    def require_keys(self) -> None:
+        """Raise `VoiceNotConfigured` unless every part that this mode uses can be reached."""
+        for part in ("realtime",) if self.voice_mode == "realtime" else ("stt", "llm", "tts"):
+            self.endpoint(part)
+
+    def endpoint(self, part: Part) -> tuple[str, str | None]:
         """The (key, base URL) of one part; no base URL means OpenAI's own. Raises `VoiceNotConfigured`."""
         key: SecretStr | None = getattr(self, f"{part}_api_key") or self.openai_api_key
         base_url: str | None = getattr(self, f"{part}_base_url") or self.openai_base_url

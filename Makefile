@@ -1,0 +1,71 @@
+# `make talk` and `make test` are the whole set-up: they need Python 3.11 to 3.13, and nothing else.
+# Set-up speaks on stderr, so that `make -s talk | grep blue` sees the conversation alone.
+
+PYTHON_WANTED := >=3.11,<3.14
+IN_VENV := .venv/bin
+PYTHON := $(IN_VENV)/python
+# An empty home, a proxy or a mirror are the user's business; bytecode is compiled once here instead of at the first call.
+INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
+FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
+CODE := agent.py identity.py talk.py memory room voice offline bench
+
+.DEFAULT_GOAL := help
+.PHONY: help talk start test soak bench lint types lock clean
+
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+talk: .venv/.talk ## Talk to the agent in this terminal. ARGS="--as alice@example.com --say hello.wav"
+	@$(PYTHON) talk.py $(ARGS)
+
+start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET).
+	@$(PYTHON) -m livekit.agents start agent.py
+
+test: .venv/.dev ## Run the tests.
+	$(PYTHON) -m pytest $(ARGS)
+
+soak: .venv/.dev ## Run the tests with their full counts.
+	$(PYTHON) -m pytest -m soak $(ARGS)
+
+bench: .venv/.dev ## Run the benchmarks.
+	@for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program --json || exit 1; done
+
+lint: .venv/.dev ## Check style and formatting.
+	$(IN_VENV)/ruff check
+	$(IN_VENV)/ruff format --check
+
+types: .venv/.dev ## Check types, strictly.
+	$(IN_VENV)/basedpyright $(CODE)
+
+lock: .venv/.python ## Resolve the dependencies anew into requirements.lock.
+	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra offline --group dev \
+	    --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
+
+clean: ## Remove the virtual environment.
+	rm -rf .venv
+
+# uv where there is one, else one of our own, beside the packages it installs.
+.venv/.python:
+	@echo "Preparing .venv (once)…" >&2
+	@if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python '$(PYTHON_WANTED)' .venv >&2; \
+	else \
+	    for python in python3.13 python3.12 python3.11 python3 python; do \
+	        "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+	        python=; \
+	    done; \
+	    test -n "$$python" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found." >&2; exit 1; }; \
+	    "$$python" -m venv .venv >&2 || { echo "$$python cannot make virtual environments: install its venv package (python3-venv on Debian)." >&2; exit 1; }; \
+	    $(PYTHON) -m pip install --quiet uv >&2; \
+	fi
+	@touch $@
+
+.venv/.talk: .venv/.python pyproject.toml requirements.lock
+	@echo "Installing what the agent needs…" >&2
+	@$(FIND_UV); $(INSTALL) --extra offline >&2
+	@touch $@
+
+.venv/.dev: .venv/.talk
+	@echo "Installing what the tests need…" >&2
+	@$(FIND_UV); $(INSTALL) --extra offline --group dev >&2
+	@touch $@
