@@ -59,7 +59,7 @@ from memory.confirmation import SpokenConfirmation  # noqa: E402
 from memory.manager import Action, MemoryManager, MemoryOff, Observer  # noqa: E402
 from memory.settings import MemorySettings, open_store  # noqa: E402
 from memory.store import Memory, Profile, StoreError  # noqa: E402
-from room.console import show_in_console  # noqa: E402
+from room.console import end_with_the_console, show_in_console  # noqa: E402
 from room.participant import RoomSettings, participant_identity, room_options  # noqa: E402
 from voice.session import Voice, prepare  # noqa: E402
 from voice.settings import VoiceNotConfigured, VoiceSettings  # noqa: E402
@@ -90,6 +90,7 @@ class Settings:
 # How long the end of a session waits for memories that are still being written.
 SHUTDOWN_SECONDS = 5.0
 
+end_with_the_console()
 settings = Settings()
 memory_manager = MemoryManager(lambda: open_store(settings.memory), deadline=settings.memory.memory_deadline)
 
@@ -377,16 +378,27 @@ async def get_acquainted(user: SessionUser) -> Acquaintance:
 
 def show_memories(session: AgentSession[None]) -> Observer:
     """In a console, show what is remembered, recalled and forgotten beside the conversation."""
-    shown: dict[Action, Memory] = {}
+    recalled: dict[tuple[str, str], Memory] = {}
 
     def show(action: Action, memory: Memory) -> None:
-        if shown.get(action) == memory:
-            return  # a reply with a tool in it asks the model twice
-        shown[action] = memory
         payload = {"category": memory.category.value, "key": memory.key, "text": memory.value}
         show_in_console(session, {"event": "memory", "action": action, **payload})
 
-    return show
+    def observe(action: Action, memory: Memory) -> None:
+        if action == "recalled":
+            # perhaps for a reply that nobody will hear, and once more after each tool: shown with the reply itself
+            recalled[memory.category, memory.key] = memory
+        else:
+            show(action, memory)
+
+    def on_item(event: ConversationItemAddedEvent) -> None:
+        if isinstance(event.item, llm.ChatMessage) and event.item.role == "assistant":
+            for memory in recalled.values():
+                show("recalled", memory)
+            recalled.clear()
+
+    session.on("conversation_item_added", on_item)
+    return observe
 
 
 def capture_turns(session: AgentSession[None], tasks: set[asyncio.Task[None]]) -> None:

@@ -234,11 +234,12 @@ class MemoryManager:
 
     async def _forget(self, user: SessionUser, category: str, key: str) -> bool:
         _refuse_anonymous(user)
-        parsed = Category.parse(category)
-        gone = await self._within(self._store_here().forget(user.uuid, parsed, key))
-        if gone:
+        store, parsed = self._store_here(), Category.parse(category)
+        found = await self._within(store.retrieve(user.uuid, parsed, key))
+        gone = found is not None and await self._within(store.forget(user.uuid, parsed, key))
+        if found and gone:
             log.info("[MEMORY FORGOTTEN] %s %s for user: %s", parsed, key, user.uuid)
-            self._changed("forgotten", user, Memory(parsed, key, "", datetime.now(UTC)))
+            self._changed("forgotten", user, found)
         return gone
 
     async def _forget_everything(self, user: SessionUser) -> int:

@@ -62,6 +62,8 @@ class Voice:
             # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s (voice-facts 1.3)
             # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
             turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
+            # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
+            session_close_transcript_timeout=0.5,
         )
 
     def _realtime(self) -> AgentSession[None]:

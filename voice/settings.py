@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 Part = Literal["stt", "llm", "tts", "realtime"]
 
 
