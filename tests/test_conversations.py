@@ -1,0 +1,150 @@
+"""Whole conversations with the shipped worker: `make talk` as a person uses it, without a server or a key.
+
+Each conversation is a process of its own, so whatever is known in the next one went through the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import wave
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.offline.listening import heard_words
+
+ROOT = Path(__file__).parent.parent
+SPEECH = ROOT / "tests" / "fixtures" / "speech"
+PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
+
+
+@dataclass(frozen=True)
+class Said:
+    event: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    events: list[Said]
+
+    def of(self, event: str) -> list[str]:
+        return [said.text for said in self.events if said.event == event]
+
+    @property
+    def answers(self) -> list[str]:
+        """What the agent said after its greeting."""
+        return self.of("agent")[1:]
+
+    @property
+    def greeting(self) -> str:
+        return self.of("agent")[0]
+
+
+Talk = Callable[..., Coroutine[None, None, Conversation]]
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Talk:
+    """Hold one conversation: typed lines, or options such as --say."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OPENAI_", "STT_", "LLM_", "TTS_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"))
+    }
+    environment |= {"RAPPORT_HOME": str(tmp_path / "home")}
+
+    async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(ROOT / "talk.py"),
+            *("--as", identity, "--json", *options),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        typed = "".join(f"{line}\n" for line in lines).encode()
+        try:
+            out, errors = await asyncio.wait_for(process.communicate(typed), PATIENCE)
+        except TimeoutError:
+            process.terminate()
+            raise
+        assert process.returncode == 0, f"{out.decode()}\n{errors.decode()}"
+        events = [json.loads(line) for line in out.decode().splitlines()]
+        return Conversation([Said(event["event"], event["text"]) for event in events])
+
+    return hold
+
+
+async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_of_it(talk: Talk) -> None:
+    first = await talk("alice@example.com", "my favorite color is blue")
+    again, stranger = await asyncio.gather(
+        talk("alice@example.com", "what is my favorite color"), talk("bob@example.com", "what is my favorite color")
+    )
+
+    assert "I am Rapport" in first.greeting
+    assert "I am Rapport" not in again.greeting
+    assert "my favorite color is blue" in first.of("memory")
+    assert "blue" in again.answers[0]
+    assert "don't know" in stranger.answers[0]
+    assert "blue" not in " ".join(said.text for said in stranger.events)
+
+
+async def test_sentences_that_no_rule_was_written_for_come_back_in_the_persons_own_words(talk: Talk) -> None:
+    await talk("alice@example.com", "my cat is called Tilda", "I work as a carpenter", "we moved to Lisbon")
+    asked = await talk("alice@example.com", "what is my cat called", "what do I do for work", "where do I live")
+
+    assert ["Tilda" in asked.answers[0], "carpenter" in asked.answers[1], "Lisbon" in asked.answers[2]] == [True] * 3
+
+
+async def test_what_is_forgotten_is_not_known_any_more_and_all_of_it_takes_a_yes(talk: Talk) -> None:
+    told = await talk(
+        "alice@example.com",
+        *("my cat is called Tilda", "my favorite color is blue", "forget my cat", "what is my cat called"),
+        *("forget everything", "no wait", "what is my favorite color"),
+    )
+    after = await talk(
+        "alice@example.com", "what is my cat called", "forget everything", "yes", "what is my favorite color"
+    )
+
+    assert "Tilda" not in told.answers[3]
+    assert "blue" in told.answers[6]
+    assert "Tilda" not in after.answers[0]
+    assert "blue" not in after.answers[3]
+
+
+async def test_a_spoken_statement_is_answered_aloud_in_another_process(talk: Talk, tmp_path: Path) -> None:
+    answer = tmp_path / "answer.wav"
+    await talk("alice@example.com", options=("--say", str(SPEECH / "blue.rms.wav")))
+    asked = await talk("alice@example.com", options=("--say", str(SPEECH / "ask_color.rms.wav"), "--save", str(answer)))
+
+    assert asked.of("user") == ["what is my favorite color"]
+    assert heard_words(answer, ["blue", "red", "green"]) == "blue"
+
+
+async def test_two_people_who_speak_at_the_same_time_hear_their_own(talk: Talk, tmp_path: Path) -> None:
+    await talk("bob@example.com", "my favorite color is green")
+    both = [
+        ("alice@example.com", "blue.rms.wav", "ask_color.rms.wav"),
+        ("bob@example.com", "hello.rms.wav", "ask_color.awb.wav"),
+    ]
+    alice, bob = await asyncio.gather(
+        *(talk(who, options=("--say", str(SPEECH / first), str(SPEECH / second))) for who, first, second in both)
+    )
+
+    assert "blue" in alice.answers[1]
+    assert "green" in bob.answers[1]
+    assert "green" not in str(alice.events)
+    assert "blue" not in str(bob.events)
+
+
+def test_the_recordings_are_what_they_are_called() -> None:
+    for recording in SPEECH.glob("*.wav"):
+        with wave.open(str(recording)) as file:
+            assert (file.getframerate(), file.getnchannels()) == (16000, 1), recording.name
