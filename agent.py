@@ -56,7 +56,8 @@ from identity import (  # noqa: E402
 from memory.brief import line  # noqa: E402
 from memory.categories import Category  # noqa: E402
 from memory.confirmation import SpokenConfirmation  # noqa: E402
-from memory.manager import Action, MemoryManager, MemoryOff, Observer  # noqa: E402
+from memory.live import Action, LiveSession, Observer  # noqa: E402
+from memory.manager import MemoryManager, MemoryOff  # noqa: E402
 from memory.settings import MemorySettings, open_store  # noqa: E402
 from memory.store import Memory, Profile, StoreError  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402
@@ -202,7 +203,9 @@ class Assistant(Agent):
         """
         turns = [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]
         if not self._confirmation.given(turns, confirmation):
-            return "Nothing is deleted yet. Ask the person: shall I forget everything about you? They must answer yes."
+            return (
+                "I have deleted nothing yet. Shall I forget everything that I know about you? Please answer yes or no."
+            )
         return await _told(self._forget_everything())
 
     async def _remember(self, category: Category, key: str, value: str) -> str:
@@ -307,6 +310,7 @@ server = AgentServer(
 class Running:
     """What one job has to put away when it ends."""
 
+    memory: LiveSession
     voice: Voice
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -318,7 +322,7 @@ async def end_session(ctx: JobContext) -> None:
         return
     if running.tasks:
         await asyncio.wait(running.tasks, timeout=SHUTDOWN_SECONDS)
-    await memory_manager.close_session()
+    memory_manager.close_session(running.memory)
     await memory_manager.aclose()
     await running.voice.aclose()
     log.info("[SESSION END] for user: %s", get_session_user_uuid())
@@ -339,15 +343,16 @@ async def entrypoint(ctx: JobContext) -> None:
         return
     log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
 
-    acquainting = asyncio.create_task(get_acquainted(user))
+    remembering = memory_manager.open_session()
+    acquainting = asyncio.create_task(get_acquainted(user, remembering))
     await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
     voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
-    running = ctx.proc.userdata["running"] = Running(voice)
+    running = ctx.proc.userdata["running"] = Running(remembering, voice)
     session = voice.session
     capture_turns(session, running.tasks)
     acquaintance = await acquainting
     if ctx.is_fake_job():
-        memory_manager.observe(show_memories(session))
+        remembering.observers.append(show_memories(session))
     await session.start(
         Assistant(acquaintance),
         room=ctx.room,
@@ -359,7 +364,7 @@ async def entrypoint(ctx: JobContext) -> None:
     await greet(session, acquaintance)
 
 
-async def get_acquainted(user: SessionUser) -> Acquaintance:
+async def get_acquainted(user: SessionUser, remembering: LiveSession) -> Acquaintance:
     """Make sure of the profile and load the memories, under one deadline. A store that does not answer costs the
     person their memory for this call, and never the call."""
     if not user.remembered:
@@ -368,7 +373,7 @@ async def get_acquainted(user: SessionUser) -> Acquaintance:
     try:
         async with asyncio.timeout(settings.memory.memory_deadline):
             profile = await ensure_profile_exists(user.uuid, original_identity=user.identity)
-            await memory_manager.open_session()
+            await memory_manager.load(remembering)
     except (StoreError, TimeoutError) as error:
         log.error("[MEMORY OFF] %r; the call goes on without memory for user: %s", error, user.uuid)
         return Acquaintance(user, None)

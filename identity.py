@@ -116,13 +116,14 @@ def livekit_identity_to_uuid(identity: str, settings: IdentitySettings | None = 
 def session_user(identity: str, settings: IdentitySettings | None = None) -> SessionUser:
     """Describe the person behind an identity. Raises `IdentityError`."""
     settings = settings or _settings()
+    uuid = livekit_identity_to_uuid(identity, settings)
     anonymous = any(fnmatchcase(identity, pattern) for pattern in settings.anonymous_identities)
-    return SessionUser(livekit_identity_to_uuid(identity, settings), identity, remembered=not anonymous)
+    return SessionUser(uuid, identity, remembered=not anonymous)
 
 
-def printable(identity: str) -> str:
-    """The identity for a log line: what cannot be seen is escaped, so that look-alikes differ on the screen."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in identity)
+def printable(text: str) -> str:
+    """The text for a log line: all but plain ASCII is escaped, so that look-alikes differ and no line can be forged."""
+    return text.encode("unicode_escape").decode()
 
 
 def _refuse_unusable(identity: str) -> None:
@@ -204,6 +205,7 @@ class Binding:
 
 _in_context: ContextVar[Binding | None] = ContextVar("rapport_binding", default=None)
 _ON_JOB = "rapport.binding"
+_OTHER_JOB = "another job's context is running inside this job"
 
 
 def open_binding(ctx: JobContext) -> Binding:
@@ -240,7 +242,7 @@ def _binding_in_force() -> Binding | None:
     if in_context.job is job:
         return in_context
     if in_context.job is not None:
-        raise WrongSessionUser("another job's context is running inside this job")
+        raise WrongSessionUser(_OTHER_JOB)
     if on_job is not None and on_job.user != in_context.user:
         raise WrongSessionUser("the context and the job are bound to different users")
     return in_context
@@ -264,10 +266,22 @@ def set_session_user(identity: str) -> UUID:
     job = _current_job()
     if job is None:
         binding = Binding()
-        user = binding.bind(identity)
+        binding.bind(identity)
         _in_context.set(binding)
-        return user.uuid
-    return (_binding_in_force() or open_binding(job)).bind(identity).uuid
+        return binding.user.uuid
+    return _binding_to_fill(job, identity).bind(identity).uuid
+
+
+def _binding_to_fill(job: JobContext, identity: str) -> Binding:
+    """The binding of the running job, made if it has none."""
+    in_context: Binding | None = _in_context.get()
+    if in_context is not None and in_context.job is job:
+        return in_context
+    if in_context is not None and in_context.job is not None:
+        raise WrongSessionUser(_OTHER_JOB)
+    if in_context is not None and in_context.user != session_user(identity):
+        raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
+    return job.proc.userdata.get(_ON_JOB) or open_binding(job)
 
 
 def get_session_user_uuid() -> UUID:

@@ -39,7 +39,7 @@ def brief(memories: Sequence[Memory], query: str) -> Brief:
     """
     matching = rank(memories, query)
     chosen: dict[tuple[str, str], Memory] = {}
-    room = MAX_CHARACTERS - len(_OPENING) - len(_CLOSING)
+    room = MAX_CHARACTERS - len(_OPENING) - len(_CLOSING) - 1  # and a line break for each line
     for memory in [*_always_present(memories), *matching, *reversed(memories)]:
         length = len(line(memory)) + 1
         if (memory.category, memory.key) not in chosen and length <= room:

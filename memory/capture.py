@@ -10,7 +10,8 @@ import re
 
 MAX_STATEMENT_CHARACTERS = 1000
 
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+# a dot ends a sentence only before a space: "3.50", "example.com"
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _OPENER = re.compile(
     r"^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
     r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+",
@@ -21,11 +22,18 @@ _ASKED_TO_REMEMBER = re.compile(
     r"(?: that| this)?[\s,:]+",
     re.IGNORECASE,
 )
+# A question turns verb and subject round, so "where do i live" is one, "when i was a child we lived in rome" is not.
 _QUESTION = re.compile(
     r"\?\s*$"
-    r"|^(?:what|who|whom|whose|where|when|why|how|which)(?:'s|'re|'d)?\b(?! (?:i|we) (?:\w+ ){1,3}(?:is|are|was)\b)"
+    r"|^(?:what|who|whom|whose|where|when|why|how|which)\b(?! (?:i|we|my|our)\b)"
     r"|^(?:do|does|did|am|is|are|was|were|can|could|will|would|shall|should|may|might|must|have|has|had|isn't|aren't"
     r"|don't you|didn't|doesn't|can't you|won't you|haven't)\b",
+    re.IGNORECASE,
+)
+# ... and one that is only quoted, "what i said", "why we are here", states nothing by itself; it needs a main clause.
+_SUBORDINATE = re.compile(r"^(?:what|who|whom|whose|where|when|why|how|which)\b", re.IGNORECASE)
+_MAIN_CLAUSE = re.compile(
+    r"^\w+ (?:my|our|i|we)\b.+\b(?:i|we)\b|^\w+ (?:i|we) (?!am|are|was|were)\w+ .*\b(?:is|are|was|were) \w+",
     re.IGNORECASE,
 )
 _COMMAND = re.compile(
@@ -34,24 +42,23 @@ _COMMAND = re.compile(
     r"|never mind|don't remember|do not remember)\b",
     re.IGNORECASE,
 )
-# First person phrases that say nothing about the person.
+# First person phrases that say nothing about the person: these whole (with a little after them), those however they go
+# on. "i'm good" says nothing, "i'm good at chess" does.
 _SMALL_TALK = re.compile(
-    r"^(?:i (?:see|mean|know|think so|guess|guess so|hope so|understand|agree|suppose|suppose so|said|told you"
-    r"|asked|don't know|do not know|don't think so|can't hear|cannot hear|didn't (?:say|mean|ask|get)|wonder"
-    r"|have a question|want to (?:ask|talk|know)|would like to (?:ask|know|talk)|need (?:your )?help"
-    r"|got it|forgot|can hear)"
-    r"|i'd like to (?:ask|know|talk)"
-    r"|i'm (?:good|fine|okay|ok|sorry|here|back|done|ready|not sure|well|listening|great)"
-    r"|i am (?:good|fine|okay|ok|sorry|here|back|done|ready|not sure|well|listening|great)"
-    r"|my (?:bad|pleasure|god|goodness)|oh my|let's|let us)\b",
+    r"^(?:i (?:see|mean|know|think so|guess(?: so)?|hope so|understand|agree|suppose(?: so)?|forgot|beg your pardon"
+    r"|don't know|do not know|don't think so|can't hear you|cannot hear you|can hear you|need (?:your )?help|got it)"
+    r"|(?:i'm|i am) (?:good|fine|okay|ok|sorry|here|back|done|ready|not sure|well|listening|great|all right|alright)"
+    r"|my (?:bad|pleasure|god|goodness)|(?:let's|let us) \w+)"
+    r"(?:[ ,]+(?:thanks|thank you|now|too|then|today|really|that|it|you|yet|already|again|very|much|so|why))*[.!,\s]*$"
+    r"|^(?:i (?:said|told you|asked|wonder|didn't (?:say|mean|ask|get)|have a question|want to (?:ask|talk|know)"
+    r"|would like to (?:ask|know|talk)|(?:don't|do not) know (?:what|who|where|why|if|whether))"
+    r"|i'd like to (?:ask|know|talk))\b",
     re.IGNORECASE,
 )
-# "i'm sorry" says nothing; "i'm well known in rome" does: small talk ends soon after it began.
-_SMALL_TALK_MAX_WORDS = 6
 _ABOUT_THE_SPEAKER = re.compile(
     r"\b(?:i|we)(?:'m|'ve|'d|'ll|'re)?\b"
     r"|^(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
-    r"|\b(?:is|are|was|were) (?:\w+ ){0,2}(?:my|mine|our|ours)\b"
+    r"|\b(?:is|are|was|were) (?:\w+ ){0,4}(?:my|mine|our|ours)\b|\bin my (?:opinion|view|experience)\b"
     r"|\b(?:call|calls|called|named) me\b",
     re.IGNORECASE,
 )
@@ -62,8 +69,13 @@ def statement_in(turn: str) -> str | None:
 
     Questions, greetings, commands and fillers are left out, sentence by sentence.
     """
-    kept = [sentence for sentence in map(_stated, _SENTENCE.findall(turn.replace("’", "'"))) if sentence]
+    kept = [sentence for sentence in map(_stated, _SENTENCE_END.split(turn.replace("’", "'"))) if sentence]
     return " ".join(kept)[:MAX_STATEMENT_CHARACTERS] or None
+
+
+def is_question(sentence: str) -> bool:
+    """Does the sentence ask, whether or not it ends with a question mark?"""
+    return bool(_QUESTION.search(sentence))
 
 
 def _stated(sentence: str) -> str | None:
@@ -72,8 +84,10 @@ def _stated(sentence: str) -> str | None:
     words = _OPENER.sub("", words) if asked else words
     if asked and words.endswith("?"):
         words = words.rstrip("?")
-    if not words or _QUESTION.search(words) or _COMMAND.match(words):
+    if not words or is_question(words) or _COMMAND.match(words):
         return None
-    if _SMALL_TALK.match(words) and len(words.split()) <= _SMALL_TALK_MAX_WORDS:
+    if _SUBORDINATE.match(words) and not _MAIN_CLAUSE.match(words):
+        return None
+    if _SMALL_TALK.match(words):
         return None
     return words if asked or _ABOUT_THE_SPEAKER.search(words) else None

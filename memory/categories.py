@@ -74,7 +74,7 @@ _RULES: tuple[tuple[Category, re.Pattern[str]], ...] = tuple(
         ),
         (
             Category.RELATIONSHIP,
-            rf"\b(?:my|our) (?:\w+ )?(?:{_FAMILY})\b|\b(?:married|engaged|divorced) (?:to|from)\b",
+            rf"\b(?:my|our|(?:i|we) have) (?:\w+ ){{0,2}}(?:{_FAMILY})\b|\b(?:married|engaged|divorced) (?:to|from)\b",
         ),
         (
             Category.EXPERIENCE,

@@ -11,42 +11,26 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Coroutine
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from identity import SessionUser, current_user
+from identity import SessionUser, current_user, printable
 from memory.brief import brief
 from memory.capture import statement_in
 from memory.categories import Category, categorise
+from memory.live import LiveMemories, LiveSession
 from memory.recall import rank
 from memory.store import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Profile, Store, StoreError
 
 log = logging.getLogger("rapport.memory")
 
 T = TypeVar("T")
-Action = Literal["remembered", "recalled", "forgotten"]
-Observer = Callable[[Action, Memory], None]
-"""Told of what happens to one user's memories, in the acting task; must neither block nor raise."""
 
 
 class MemoryOff(Exception):
     """This session keeps nothing: its identity is anonymous."""
-
-
-@dataclass(slots=True)
-class _OpenMemory:
-    """What is held in process for one user while sessions of theirs are open."""
-
-    sessions: int = 0
-    loaded: bool = False
-    memories: dict[tuple[Category, str], Memory] = field(default_factory=dict[tuple[Category, str], Memory])
-    observers: list[Observer] = field(default_factory=list[Observer])
-
-    def in_order(self) -> list[Memory]:
-        return sorted(self.memories.values(), key=lambda memory: (memory.said_at, memory.category, memory.key))
 
 
 class MemoryManager:
@@ -66,7 +50,7 @@ class MemoryManager:
         self._open_store = open_store
         self._deadline = deadline
         self._stores: WeakKeyDictionary[asyncio.AbstractEventLoop, Store] = WeakKeyDictionary()
-        self._open: dict[UUID, _OpenMemory] = {}
+        self._live = LiveMemories()
         # Jobs of a thread-executor worker share this object from loops of their own.
         self._lock = threading.Lock()
         self._background = _BackgroundLoop()
@@ -136,53 +120,39 @@ class MemoryManager:
         """Take the person's one first greeting: True exactly once per person."""
         return await self._within(self._store_here().complete_first_login(current_user().uuid))
 
-    async def open_session(self) -> None:
-        """Load the user's memories into the process, for `brief`. Pair with `close_session`, also if it raises."""
+    def open_session(self) -> LiveSession:
+        """Begin to keep the user's memories in the process, for `brief`. Pair with `close_session`."""
+        return self._live.open(current_user().uuid)
+
+    async def load(self, session: LiveSession) -> None:
+        """Bring the memories of an open session into the process."""
         user = current_user()
-        with self._lock:
-            opened = self._open.setdefault(user.uuid, _OpenMemory())
-            opened.sessions += 1
-        if user.remembered:
-            stored = await self._within(self._store_here().memories(user.uuid))
-            with self._lock:
-                # what was said while this was loading is newer than what was loaded
-                opened.memories = {(memory.category, memory.key): memory for memory in stored} | opened.memories
-                opened.loaded = True
+        try:
+            stored = await self._within(self._store_here().memories(user.uuid)) if user.remembered else []
+        except BaseException:
+            session.missed = None
+            raise
+        self._live.loaded(session, stored)
 
-    def observe(self, observer: Observer) -> None:
-        """Tell `observer` what happens to the user's memories in this process, until their session is closed."""
-        with self._lock:
-            if opened := self._open.get(current_user().uuid):
-                opened.observers.append(observer)
-
-    async def close_session(self) -> None:
-        """Let go of what `open_session` loaded, when the user's last session here ends."""
-        user = current_user().uuid
-        with self._lock:
-            if opened := self._open.get(user):
-                opened.sessions -= 1
-                if opened.sessions <= 0:
-                    del self._open[user]
+    def close_session(self, session: LiveSession) -> None:
+        """Let go of what is kept for it. Safe to call twice, and anywhere."""
+        self._live.close(session)
 
     def brief(self, query: str, already_said: Collection[str] = ()) -> str:
         """What the model should know for this turn, as a block of text; never does I/O.
 
         `already_said` are the turns (sources) that the model sees anyway, word by word.
         """
-        with self._lock:
-            opened = self._open.get(current_user().uuid)
-            memories = opened.in_order() if opened else []
-            observers = list(opened.observers) if opened else []
-        told = brief([memory for memory in memories if memory.source not in already_said], query)
+        user = current_user().uuid
+        told = brief([memory for memory in self._live.of(user) if memory.source not in already_said], query)
         for memory in told.matched:
-            for observer in observers:
-                observer("recalled", memory)
+            self._live.recalled(user, memory)
         return told.text
 
     async def capture(self, turn: str, source: str, said_at: datetime) -> Memory | None:
         """Keep what a committed user turn states about its speaker, once per `source`; None if it states nothing."""
         user = current_user()
-        statement = statement_in(turn)
+        statement = statement_in(storable(turn))
         if statement is None or not user.remembered:
             return None
         category = categorise(statement)
@@ -210,12 +180,12 @@ class MemoryManager:
         _refuse_anonymous(user)
         kept = await self._within(self._store_here().remember(user.uuid, memory))
         if kept:
-            log.info("[MEMORY STORED] %s %s for user: %s", kept.category, kept.key, user.uuid)
-            self._changed("remembered", user, kept)
+            log.info("[MEMORY STORED] %s %s for user: %s", kept.category, printable(kept.key), user.uuid)
+            self._live.remembered(user.uuid, kept)
         return kept
 
     async def _retrieve(self, user: SessionUser, category: str, key: str) -> str | None:
-        found = await self._within(self._store_here().retrieve(user.uuid, Category.parse(category), key))
+        found = await self._within(self._store_here().retrieve(user.uuid, Category.parse(category), storable(key)))
         return found.value if found and user.remembered else None
 
     async def _retrieve_all(self, user: SessionUser, category: str) -> dict[str, str]:
@@ -223,10 +193,8 @@ class MemoryManager:
         return {memory.key: memory.value for memory in await self._memories(user) if memory.category is wanted}
 
     async def _memories(self, user: SessionUser) -> list[Memory]:
-        with self._lock:
-            opened = self._open.get(user.uuid)
-            if not user.remembered or (opened and opened.loaded):
-                return opened.in_order() if opened else []
+        if not user.remembered or self._live.knows(user.uuid):
+            return self._live.of(user.uuid)
         return await self._within(self._store_here().memories(user.uuid))
 
     async def _recall(self, user: SessionUser, query: str, limit: int) -> list[Memory]:
@@ -234,35 +202,20 @@ class MemoryManager:
 
     async def _forget(self, user: SessionUser, category: str, key: str) -> bool:
         _refuse_anonymous(user)
-        store, parsed = self._store_here(), Category.parse(category)
+        store, parsed, key = self._store_here(), Category.parse(category), storable(key)
         found = await self._within(store.retrieve(user.uuid, parsed, key))
         gone = found is not None and await self._within(store.forget(user.uuid, parsed, key))
         if found and gone:
-            log.info("[MEMORY FORGOTTEN] %s %s for user: %s", parsed, key, user.uuid)
-            self._changed("forgotten", user, found)
+            log.info("[MEMORY FORGOTTEN] %s %s for user: %s", parsed, printable(key), user.uuid)
+            self._live.forgotten(user.uuid, found)
         return gone
 
     async def _forget_everything(self, user: SessionUser) -> int:
         _refuse_anonymous(user)
         count = await self._within(self._store_here().forget_everything(user.uuid))
         log.info("[MEMORY FORGOTTEN] all %d for user: %s", count, user.uuid)
-        with self._lock:
-            opened = self._open.get(user.uuid)
-            gone = opened.in_order() if opened else []
-        for memory in gone:
-            self._changed("forgotten", user, memory)
+        self._live.all_forgotten(user.uuid)
         return count
-
-    def _changed(self, action: Action, user: SessionUser, memory: Memory) -> None:
-        with self._lock:
-            opened = self._open.get(user.uuid)
-            if opened and action == "remembered":
-                opened.memories[memory.category, memory.key] = memory
-            elif opened:
-                opened.memories.pop((memory.category, memory.key), None)
-            observers = list(opened.observers) if opened else []
-        for observer in observers:
-            observer(action, memory)
 
     def _store_here(self) -> Store:
         loop = asyncio.get_running_loop()
@@ -309,10 +262,14 @@ def _refuse_anonymous(user: SessionUser) -> None:
 
 
 def _checked(name: str, text: str, longest: int) -> str:
-    """The text without surrounding blanks, and without what a database refuses (NUL, lone surrogates)."""
-    clean = text.replace("\0", "").encode("utf-8", "ignore").decode().strip()
+    clean = storable(text)
     if not clean:
         raise ValueError(f"the {name} is empty")
     if len(clean) > longest:
         raise ValueError(f"the {name} has {len(clean)} characters, at most {longest} are stored")
     return clean
+
+
+def storable(text: str) -> str:
+    """The text without blanks around it, and without what databases refuse (NUL, lone surrogates)."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode().strip()

@@ -133,8 +133,8 @@ class SqliteStore:
             try:
                 self._connection = self._connection or _open(self._path)
                 return run(self._connection)
-            except (sqlite3.Error, OSError) as error:
-                # sqlite3 names tables and columns, never values
+            except (sqlite3.Error, OSError, UnicodeError) as error:
+                # none of them quotes a value: sqlite3 names tables and columns, UnicodeError one character
                 raise StoreError(f"the embedded store at {self._path} failed: {error}") from error
 
 

@@ -73,7 +73,7 @@ class Voice:
         model = openai.realtime.RealtimeModel(
             model=settings.realtime_model, voice=settings.realtime_voice, api_key=key, **options
         )
-        return AgentSession(llm=model)
+        return AgentSession(llm=model, vad=None)  # the model hears for itself when a turn ends
 
     def _client(self, part: Part) -> openai_sdk.AsyncClient:
         key, base_url = self._settings.endpoint(part)

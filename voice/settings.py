@@ -58,11 +58,16 @@ class VoiceSettings(BaseSettings):
 
     def endpoint(self, part: Part) -> tuple[str, str | None]:
         """The (key, base URL) of one part; no base URL means OpenAI's own. Raises `VoiceNotConfigured`."""
-        key: SecretStr | None = getattr(self, f"{part}_api_key") or self.openai_api_key
+        key = self._key(part) or self._key("openai")
         base_url: str | None = getattr(self, f"{part}_base_url") or self.openai_base_url
-        if key is None and base_url is None:
+        if not key and not base_url:
             raise VoiceNotConfigured(
                 f"no key for {part.upper()}: set OPENAI_API_KEY or {part.upper()}_API_KEY, or {part.upper()}_BASE_URL "
                 "to a server that needs none (`make talk` starts one by itself)"
             )
-        return (key.get_secret_value().strip() if key else "none"), base_url
+        return key or "none", base_url
+
+    def _key(self, part: Part | Literal["openai"]) -> str:
+        """The part's own key without blanks around it; empty if it has none."""
+        key: SecretStr | None = getattr(self, f"{part}_api_key")
+        return key.get_secret_value().strip() if key else ""

@@ -1,0 +1,83 @@
+"""`.env.example` lists every setting with its default, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+import identity
+from identity import IdentitySettings
+from memory.settings import MemorySettings
+from room.participant import RoomSettings
+from voice.settings import VoiceSettings
+
+CLASSES: tuple[type[BaseSettings], ...] = (IdentitySettings, MemorySettings, RoomSettings, VoiceSettings)
+# Read by the framework itself.
+FRAMEWORK = {"LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}
+EXAMPLE = Path(identity.__file__).parent / ".env.example"
+LISTED = re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+READ = {str(field.alias): (cls, name) for cls in CLASSES for name, field in cls.model_fields.items()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in READ:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_no_two_settings_share_a_name() -> None:
+    assert len(READ) == sum(len(cls.model_fields) for cls in CLASSES)
+
+
+def test_every_setting_is_listed() -> None:
+    assert sorted(set(READ) - {name for name, _ in LISTED}) == []
+
+
+def test_nothing_is_listed_that_nobody_reads() -> None:
+    assert sorted({name for name, _ in LISTED} - set(READ) - FRAMEWORK) == []
+
+
+def test_nothing_is_listed_twice() -> None:
+    names = [name for name, _ in LISTED]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_copying_the_file_sets_nothing() -> None:
+    set_lines = [line for line in EXAMPLE.read_text().splitlines() if re.match(r"\s*(export\s+)?\w+\s*=\s*\S", line)]
+    assert set_lines == []
+
+
+@pytest.mark.parametrize(("name", "value"), [pair for pair in LISTED if pair[0] in READ], ids=lambda part: part[:40])
+def test_the_value_that_is_listed_is_the_default(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    cls, field = READ[name]
+    default = getattr(cls(), field)
+    if value:
+        monkeypatch.setenv(name, value)
+        assert getattr(cls(), field) == default
+    elif field != "rapport_home":  # where that is depends on the machine
+        assert default in (None, "")
+
+
+@pytest.mark.parametrize("name", sorted(READ))
+def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    cls, field = READ[name]
+    other = {
+        "IDENTITY_NAMESPACE": "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
+        "SUPABASE_AUTH_IDENTITIES": "true",
+        "MEMORY_DEADLINE": "0.7",
+        "VOICE_MODE": "realtime",
+        "TTS_FORMAT": "mp3",
+    }
+    before = getattr(cls(), field)
+    monkeypatch.setenv(name, other.get(name, "something-else"))
+    assert getattr(cls(), field) != before
+
+
+@pytest.mark.parametrize("deadline", ["0", "-1", "31", "nan", "soon"])
+def test_a_deadline_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, deadline: str) -> None:
+    monkeypatch.setenv("MEMORY_DEADLINE", deadline)
+    with pytest.raises(ValueError, match="MEMORY_DEADLINE"):
+        MemorySettings()
