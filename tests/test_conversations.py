@@ -6,80 +6,11 @@ Each conversation is a process of its own, so whatever is known in the next one 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 import wave
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.conftest import SPEECH, Talk
 from tests.offline.listening import heard_words
-
-ROOT = Path(__file__).parent.parent
-SPEECH = ROOT / "tests" / "fixtures" / "speech"
-PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
-
-
-@dataclass(frozen=True)
-class Said:
-    event: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Conversation:
-    events: list[Said]
-
-    def of(self, event: str) -> list[str]:
-        return [said.text for said in self.events if said.event == event]
-
-    @property
-    def answers(self) -> list[str]:
-        """What the agent said after its greeting."""
-        return self.of("agent")[1:]
-
-    @property
-    def greeting(self) -> str:
-        return self.of("agent")[0]
-
-
-Talk = Callable[..., Coroutine[None, None, Conversation]]
-
-
-@pytest.fixture
-def talk(tmp_path: Path) -> Talk:
-    """Hold one conversation: typed lines, or options such as --say."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("OPENAI_", "STT_", "LLM_", "TTS_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"))
-    }
-    environment |= {"RAPPORT_HOME": str(tmp_path / "home")}
-
-    async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(ROOT / "talk.py"),
-            *("--as", identity, "--json", *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-        )
-        typed = "".join(f"{line}\n" for line in lines).encode()
-        try:
-            out, errors = await asyncio.wait_for(process.communicate(typed), PATIENCE)
-        except TimeoutError:
-            process.terminate()
-            raise
-        assert process.returncode == 0, f"{out.decode()}\n{errors.decode()}"
-        events = [json.loads(line) for line in out.decode().splitlines()]
-        return Conversation([Said(event["event"], event["text"]) for event in events])
-
-    return hold
 
 
 async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_of_it(talk: Talk) -> None:
