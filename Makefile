@@ -4,7 +4,10 @@
 PYTHON_WANTED := >=3.11,<3.14
 IN_VENV := .venv/bin
 PYTHON := $(IN_VENV)/python
-# An empty home, a proxy or a mirror are the user's business; bytecode is compiled once here instead of at the first call.
+# a company's own certificates are in the system's store, not in uv's
+export UV_SYSTEM_CERTS ?= true
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+# bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
 CODE := agent.py identity.py talk.py memory room voice offline bench

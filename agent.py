@@ -41,6 +41,7 @@ from livekit.agents.llm.chat_context import Instructions  # noqa: E402
 from livekit.agents.types import FlushSentinel  # noqa: E402
 
 from identity import (  # noqa: E402
+    Binding,
     IdentityError,
     IdentitySettings,
     NoSessionUser,
@@ -139,9 +140,10 @@ class Acquaintance:
 
 
 class Assistant(Agent):
-    """The agent. Knows its person only through `memory_manager`, which asks who this job is for."""
+    """The agent of one person. Whatever it reads or writes is its binding's user's."""
 
-    def __init__(self, acquaintance: Acquaintance) -> None:
+    def __init__(self, binding: Binding, acquaintance: Acquaintance) -> None:
+        self._binding = binding
         self._realtime = settings.voice.voice_mode == "realtime"
         self._situation = acquaintance.situation
         self._confirmation = SpokenConfirmation()
@@ -156,7 +158,9 @@ class Assistant(Agent):
         writes into the history nor throws a preemptive reply away. It may run for a reply that nobody will hear, so
         it writes nothing.
         """
-        async for chunk in Agent.default.llm_node(self, _with_memory(chat_ctx), tools, model_settings):
+        with self._binding.entered():
+            chat_ctx = _with_memory(chat_ctx)
+        async for chunk in Agent.default.llm_node(self, chat_ctx, tools, model_settings):
             yield chunk
 
     @function_tool
@@ -168,7 +172,7 @@ class Assistant(Agent):
             key: A short name for it, such as favorite_color. The same name replaces what was kept under it.
             value: What to remember, in their own words.
         """
-        return await _told(self._remember(category, key, value))
+        return await self._told(self._remember(category, key, value))
 
     @function_tool
     async def recall(self, context: RunContext[None], query: str) -> str:
@@ -177,12 +181,12 @@ class Assistant(Agent):
         Args:
             query: What to look for, as a few words.
         """
-        return await _told(_recall(query))
+        return await self._told(_recall(query))
 
     @function_tool
     async def list_memories(self, context: RunContext[None]) -> str:
         """Look at everything you know about this person, for instance when they ask what you know about them."""
-        return await _told(_list_memories())
+        return await self._told(_list_memories())
 
     @function_tool
     async def forget(self, context: RunContext[None], keys: list[str]) -> str:
@@ -191,7 +195,7 @@ class Assistant(Agent):
         Args:
             keys: The keys of all memories that mention what the person wants forgotten.
         """
-        return await _told(self._forget(keys))
+        return await self._told(self._forget(keys))
 
     @function_tool
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
@@ -206,7 +210,20 @@ class Assistant(Agent):
             return (
                 "I have deleted nothing yet. Shall I forget everything that I know about you? Please answer yes or no."
             )
-        return await _told(self._forget_everything())
+        return await self._told(self._forget_everything())
+
+    async def _told(self, work: Awaitable[str]) -> str:
+        """A tool's answer; where it failed, in words that the model can pass on, so that nobody is told it was done."""
+        try:
+            with self._binding.entered():
+                return await work
+        except MemoryOff:
+            return "Your memory is off in this call: nothing was kept, found or deleted. Tell the person so."
+        except (StoreError, NoSessionUser, WrongSessionUser) as error:
+            log.error("[MEMORY FAILED] %s", error)
+            return "Your memory did not answer, and this was not done. Tell the person so; they may try again."
+        except ValueError as error:
+            return f"Not done: {error}."
 
     async def _remember(self, category: Category, key: str, value: str) -> str:
         kept = await memory_manager.astore(category, key, value)
@@ -252,19 +269,6 @@ def _with_memory(chat_ctx: llm.ChatContext) -> llm.ChatContext:
     # with no words yet, before the greeting's own instructions, which stand last
     copy.items.insert(len(items) - 1 if last is None else last, llm.ChatMessage(role="user", content=[block]))
     return copy
-
-
-async def _told(work: Awaitable[str]) -> str:
-    """A tool's answer; where it failed, in words that the model can pass on, so that nobody is told it was done."""
-    try:
-        return await work
-    except MemoryOff:
-        return "Your memory is off in this call: nothing was kept, found or deleted. Tell the person so."
-    except (StoreError, NoSessionUser, WrongSessionUser) as error:
-        log.error("[MEMORY FAILED] %s", error)
-        return "Your memory did not answer, and this was not done. Tell the person so; they may try again."
-    except ValueError as error:
-        return f"Not done: {error}."
 
 
 async def _recall(query: str) -> str:
@@ -349,12 +353,12 @@ async def entrypoint(ctx: JobContext) -> None:
     voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
     running = ctx.proc.userdata["running"] = Running(remembering, voice)
     session = voice.session
-    capture_turns(session, running.tasks)
+    capture_turns(session, binding, running.tasks)
     acquaintance = await acquainting
     if ctx.is_fake_job():
         remembering.observers.append(show_memories(session))
     await session.start(
-        Assistant(acquaintance),
+        Assistant(binding, acquaintance),
         room=ctx.room,
         room_options=room_options(user.identity),
         # on by default, and open to everybody in the room: they could read the instructions and speak as the person
@@ -406,7 +410,7 @@ def show_memories(session: AgentSession[None]) -> Observer:
     return observe
 
 
-def capture_turns(session: AgentSession[None], tasks: set[asyncio.Task[None]]) -> None:
+def capture_turns(session: AgentSession[None], binding: Binding, tasks: set[asyncio.Task[None]]) -> None:
     """Keep what the person states about themselves, turn by turn: nothing tells us beforehand that a call will end.
 
     Only committed turns come through `conversation_item_added`, for voice and text alike.
@@ -415,7 +419,8 @@ def capture_turns(session: AgentSession[None], tasks: set[asyncio.Task[None]]) -
     async def capture(message: llm.ChatMessage) -> None:
         try:
             said_at = datetime.fromtimestamp(message.created_at, UTC)
-            await memory_manager.capture(message.text_content or "", message.id, said_at)
+            with binding.entered():
+                await memory_manager.capture(message.text_content or "", message.id, said_at)
         except (StoreError, NoSessionUser, WrongSessionUser) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 import functools
 import sys
 import unicodedata
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -197,6 +199,19 @@ class Binding:
             return self.user
         self._user = user
         return user
+
+    @contextmanager
+    def entered(self) -> Generator[None]:
+        """Work for this binding's user in here, whatever context the code was started from.
+
+        A turn can be started from anywhere, by another job's code too; whose turn it is, its session knows. Inside
+        another job `current_user` still raises `WrongSessionUser`.
+        """
+        token = _in_context.set(self)
+        try:
+            yield
+        finally:
+            _in_context.reset(token)
 
     def close(self) -> None:
         """End it: from now on nobody is bound. Safe to call twice."""

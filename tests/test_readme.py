@@ -1,0 +1,26 @@
+"""What the README promises: its program runs as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_program_in_the_readme_runs_from_the_repositorys_root(tmp_path: Path) -> None:
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(programs) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", programs[0]],
+        cwd=ROOT,
+        env={**os.environ, "RAPPORT_HOME": str(tmp_path / "new")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["User isolation working!"], done.stderr
