@@ -314,13 +314,14 @@ server = AgentServer(
 class Running:
     """What one job has to put away when it ends."""
 
+    user: SessionUser
     memory: LiveSession
-    voice: Voice
+    voice: Voice | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
 
 async def end_session(ctx: JobContext) -> None:
-    """Wait for what is still being written, then close. The user is known here by the job alone."""
+    """Wait for what is still being written, then close."""
     running: Running | None = ctx.proc.userdata.get("running")
     if running is None:
         return
@@ -328,8 +329,9 @@ async def end_session(ctx: JobContext) -> None:
         await asyncio.wait(running.tasks, timeout=SHUTDOWN_SECONDS)
     memory_manager.close_session(running.memory)
     await memory_manager.aclose()
-    await running.voice.aclose()
-    log.info("[SESSION END] for user: %s", get_session_user_uuid())
+    if running.voice:
+        await running.voice.aclose()
+    log.info("[SESSION END] for user: %s", running.user.uuid)
 
 
 @server.rtc_session(agent_name=settings.room.livekit_agent_name, on_session_end=end_session)
@@ -348,10 +350,10 @@ async def entrypoint(ctx: JobContext) -> None:
     log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
 
     remembering = memory_manager.open_session()
+    running = ctx.proc.userdata["running"] = Running(user, remembering)
     acquainting = asyncio.create_task(get_acquainted(user, remembering))
     await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
-    voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
-    running = ctx.proc.userdata["running"] = Running(remembering, voice)
+    voice = running.voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
     session = voice.session
     capture_turns(session, binding, running.tasks)
     acquaintance = await acquainting

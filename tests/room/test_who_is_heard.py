@@ -1,0 +1,588 @@
+"""The shipped worker in a room: whose job it is, who is heard, what is kept, and what one session says in the log.
+
+`agent.server` and `agent.entrypoint` as they are shipped, in real jobs. Replaced are only the server's native edge, the
+models behind the session (`Voice`), and where the store's file lies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from livekit.agents import ConversationItemAddedEvent, get_job_context
+from livekit.protocol.agent_pb import agent_session as wire
+
+import agent
+from identity import livekit_identity_to_uuid, set_session_user
+from memory.manager import MemoryManager
+from memory.settings import MemorySettings
+from memory.sqlite import SqliteStore
+from memory.store import Memory, StoreError
+from room.participant import RoomSettings
+from tests.room.console import console
+from tests.room.edge import AGENT, Edge, EdgeRoom
+from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
+from tests.room.worker import Worker, until, working
+from voice.settings import VoiceSettings
+
+ALICE, BOB, EVE = "alice@example.com", "bob@example.com", "eve@example.com"
+
+
+class Product:
+    """The shipped worker's surroundings in one test."""
+
+    def __init__(self, home: Path) -> None:
+        self.file = home / "rapport.db"
+        self.mind: Callable[[Request], str | Call] = lambda request: f"You said {request.words}"
+        self.models: dict[str, ScriptedLLM] = {}
+        self.sessions: dict[str, ScriptedSession] = {}
+        self.contexts: dict[str, Context] = {}
+        self.loops: dict[str, asyncio.AbstractEventLoop] = {}
+
+    def requests(self, room: EdgeRoom) -> list[Request]:
+        """What the model was asked in that room's session."""
+        return self.models[room.name].requests if room.name in self.models else []
+
+    def turns(self, room: EdgeRoom) -> list[str]:
+        return [request.words for request in self.requests(room)]
+
+    def profiles(self) -> list[str]:
+        return self._column("select id from profiles")
+
+    def memories(self, identity: str) -> list[str]:
+        user = str(livekit_identity_to_uuid(identity))
+        return self._column("select value from memories where user_id = ? order by said_at", user)
+
+    def everything_stored(self) -> list[str]:
+        return self._column("select value from memories")
+
+    def _column(self, query: str, *parameters: str) -> list[str]:
+        if not self.file.exists():
+            return []
+        with sqlite3.connect(self.file) as db:
+            try:
+                return [row[0] for row in db.execute(query, parameters)]
+            except sqlite3.OperationalError:  # nobody has written a table yet
+                return []
+
+    async def greeted(self, room: EdgeRoom) -> None:
+        await until(lambda: self.requests(room), "the greeting")
+        await self.answered(room)
+
+    async def answered(self, room: EdgeRoom) -> None:
+        await until(lambda: self.sessions[room.name].quiet, "the agent to have finished")
+
+    async def chat(self, room: EdgeRoom, person: str, words: str) -> None:
+        """A chat message, and the agent's reply to it."""
+        room.text(person, words)
+        await until(lambda: words in self.turns(room), f"{words!r} to reach the model")
+        await self.answered(room)
+
+    async def say(self, room: EdgeRoom, person: str, words: str) -> None:
+        """The same, aloud."""
+        room.speak(person, spoken(words))
+        await until(lambda: words in self.turns(room), f"{words!r} to reach the model")
+        await self.answered(room)
+
+
+@pytest.fixture
+def product(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product]:
+    it = Product(tmp_path)
+
+    class ScriptedVoice:
+        def __init__(self, settings: VoiceSettings, prepared: object) -> None:
+            room = get_job_context().job.room.name
+            model = it.models[room] = ScriptedLLM(it.mind)
+            self.session = it.sessions[room] = ScriptedSession(model)
+            it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
+
+        async def aclose(self) -> None:
+            pass
+
+    monkeypatch.setattr(agent, "Voice", ScriptedVoice)
+    monkeypatch.setattr(agent, "prepare", lambda: "prepared")
+    monkeypatch.setattr(
+        agent, "settings", dataclasses.replace(agent.settings, voice=VoiceSettings(openai_api_key="not asked"))
+    )
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SqliteStore(it.file), deadline=1.5))
+    yield it
+    it.contexts.clear()
+    it.sessions.clear()  # they hold their rooms, and a failed test's traceback holds us
+
+
+@pytest.fixture
+def room(server: Edge, request: pytest.FixtureRequest) -> EdgeRoom:
+    return server.room(request.node.name)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def lines(log: pytest.LogCaptureFixture, *marks: str) -> list[str]:
+    """The log's messages that begin with one of the marks, in order."""
+    return [record.getMessage() for record in list(log.records) if record.getMessage().startswith(marks)]
+
+
+async def over(worker: Worker, room: EdgeRoom) -> None:
+    room.close()
+    await worker.idle()
+
+
+# -- whose job it is
+
+
+async def test_the_first_person_in_the_room_is_the_user(product: Product, room: EdgeRoom) -> None:
+    room.join(EVE)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, EVE, "I live in Oslo.")
+        room.text(ALICE, "I live in Rome.")
+        await product.chat(room, EVE, "I love chess.")
+        await over(worker, room)
+    assert product.memories(EVE) == ["I live in Oslo.", "I love chess."]
+    assert product.everything_stored() == product.memories(EVE)
+    assert product.profiles() == [str(livekit_identity_to_uuid(EVE))]
+
+
+async def test_the_session_listens_to_its_user_and_not_to_whom_the_room_lists_first(
+    product: Product, room: EdgeRoom
+) -> None:
+    room.join(EVE, still_connecting=True)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.text(EVE, "I live in Hell.")
+        room.speak(EVE, spoken("I love fire"))
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await product.say(room, ALICE, "I love tea")
+        await over(worker, room)
+    assert set(product.turns(room)) == {"", "I live in Oslo.", "I love tea"}
+    assert product.everything_stored() == product.memories(ALICE) == ["I live in Oslo.", "I love tea"]
+
+
+async def test_an_agent_who_came_first_is_not_the_user(product: Product, room: EdgeRoom) -> None:
+    room.join("another-agent", AGENT)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await until(lambda: room.connected)
+        room.text("another-agent", "I live in a data centre.")
+        room.join(ALICE)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await over(worker, room)
+    assert product.memories(ALICE) == product.everything_stored() == ["I live in Oslo."]
+    assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
+
+
+async def test_a_console_identity_is_not_honoured_in_a_room(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = RoomSettings(console_identity="boss@example.com")
+    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=console))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await over(worker, room)
+    assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
+
+
+async def test_a_console_job_is_the_console_identitys_whoever_launched_it(
+    product: Product, server: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RoomSettings(console_identity="boss@example.com")
+    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=settings))
+    mallorys = Context()
+    mallorys.run(set_session_user, "mallory@example.com")
+    with console() as terminal:
+        async with working(agent.server) as worker:
+            await worker.console_job(context=mallorys)
+            await until(lambda: terminal.connected and product.sessions, "the console's session")
+            await until(lambda: product.models["console-room"].requests, "the greeting")
+            number = mallorys.run(terminal.type, "I live in Oslo.")
+            await until(lambda: number in terminal.answers, "the answer")
+    assert product.models["console-room"].requests[-1].words == "I live in Oslo."
+    assert product.everything_stored() == product.memories("boss@example.com") == ["I live in Oslo."]
+    assert product.profiles() == [str(livekit_identity_to_uuid("boss@example.com"))]
+
+
+@pytest.mark.parametrize("identity", ["   ", "alice\x00@example.com", "alice\n@example.com", "a" * 513])
+async def test_an_identity_that_cannot_stand_for_a_person_ends_the_job(
+    identity: str, product: Product, server: Edge, log: pytest.LogCaptureFixture
+) -> None:
+    room = server.room(f"refused {identity!r:.20}")
+    room.join(identity)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await until(lambda: lines(log, "[SESSION REFUSED]"), "the refusal")
+        await worker.idle()  # by itself
+    assert room.closed
+    assert product.models == {}, "a session was built"
+    assert room.sent == [] and room.agent_state == ""
+    assert not product.file.exists(), "the store was asked"
+    assert identity not in "".join(lines(log, "[SESSION REFUSED]"))
+    assert lines(log, "[SESSION INIT]") == []
+
+
+async def test_an_anonymous_visitor_is_talked_to_and_nothing_is_kept(
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    visitor = "voice_assistant_user_1234"
+
+    def mind(request: Request) -> str | Call:
+        if "Remember" in request.words and not request.tool_has_answered:
+            return Call("remember", {"category": "FACT", "key": "city", "value": "Oslo"})
+        return "Well."
+
+    product.mind = mind
+    room.join(visitor)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, visitor, "I live in Oslo.")
+        await product.chat(room, visitor, "Remember that I live in Oslo.")
+        await until(lambda: product.requests(room)[-1].tool_has_answered, "the tool's answer")
+        await over(worker, room)
+    assert not product.file.exists(), "the store was asked"
+    assert len(lines(log, "[MEMORY OFF]")) == 1
+    assert "Your memory is off in this call" in product.requests(room)[-1].everything
+    assert lines(log, "[MEMORY STORED]", "[MEMORY CATEGORIZATION]", "[PROFILE CREATE]") == []
+
+
+# -- who is heard
+
+
+async def test_a_second_person_is_neither_answered_nor_remembered(product: Product, room: EdgeRoom) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.join(EVE)
+        room.text(EVE, "I live in Hell.")
+        room.speak(EVE, spoken("I love fire"))
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await product.say(room, ALICE, "I love tea")
+        await over(worker, room)
+    assert set(product.turns(room)) == {"", "I live in Oslo.", "I love tea"}
+    assert "Hell" not in (seen := "".join(request.everything for request in product.requests(room)))
+    assert "fire" not in seen
+    assert product.everything_stored() == product.memories(ALICE) == ["I live in Oslo.", "I love tea"]
+
+
+async def test_nobody_inherits_the_session_of_somebody_who_left(product: Product, room: EdgeRoom) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        room.join(EVE)
+        room.leave(ALICE)
+        room.text(EVE, "I live in Hell.")
+        room.speak(EVE, spoken("I love fire"))
+        room.join(ALICE)  # the page was reloaded
+        await product.chat(room, ALICE, "I love chess.")
+        await product.say(room, ALICE, "I love tea")
+        await over(worker, room)
+    assert product.everything_stored() == product.memories(ALICE) == ["I live in Oslo.", "I love chess.", "I love tea"]
+    assert set(product.turns(room)) == {"", "I live in Oslo.", "I love chess.", "I love tea"}
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        {"run_input": wire.SessionRequest.RunInput(text="I live in Hell.")},
+        {"get_chat_history": wire.SessionRequest.GetChatHistory()},
+        {"get_agent_info": wire.SessionRequest.GetAgentInfo()},
+    ],
+    ids=lambda request: next(iter(request)),
+)
+async def test_a_stranger_cannot_speak_to_the_sessions_host(
+    request_of: dict[str, Any], product: Product, room: EdgeRoom
+) -> None:
+    message = wire.AgentSessionMessage(request=wire.SessionRequest(request_id="1", **request_of))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.join(EVE)
+        number = room.message(EVE, message.SerializeToString(), "lk.agent.session")
+        await product.chat(room, ALICE, "Good morning.")
+        await over(worker, room)
+    assert not room.was_read(number), "a handler is registered"
+    assert not [sent for sent in room.sent if sent.topic == "lk.agent.session"]
+    assert "Hell" not in "".join(request.everything for request in product.requests(room))
+    assert product.everything_stored() == []
+
+
+# -- what one session says in the log
+
+
+async def test_a_session_tells_its_story_in_the_log_without_a_word_of_the_person(
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    user = livekit_identity_to_uuid(ALICE)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.say(room, ALICE, "I love Xiangqi")
+        await until(lambda: lines(log, "[MEMORY STORED]"), "the turn to be stored")
+        await over(worker, room)
+    story = lines(log, "[")
+    key = story[3].split()[2] if len(story) > 3 else "none"
+    assert story == [
+        f"[SESSION INIT] Identity: {ALICE} → UUID: {user}",
+        f"[PROFILE CREATE] Profile created for user: {user}",
+        f"[SESSION INIT] ✓ Profile ready for user: {user}",
+        f"[MEMORY CATEGORIZATION] {key} -> INTEREST",
+        f"[MEMORY STORED] INTEREST {key} for user: {user}",
+        f"[SESSION END] for user: {user}",
+    ]
+    assert "Xiangqi" not in log.text
+    assert "Xiangqi" not in "".join(str(vars(record)) for record in log.records)
+
+
+# -- a store that does not answer
+
+
+class BrokenStore(SqliteStore):
+    async def _read(self, query: str, parameters: tuple[str, ...]) -> list[Memory]:
+        raise StoreError("the store is unreachable")
+
+    async def _write(self, run: Any) -> Any:
+        raise StoreError("the store is unreachable")
+
+
+class HangingStore(SqliteStore):
+    async def _read(self, query: str, parameters: tuple[str, ...]) -> list[Memory]:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+    async def _write(self, run: Any) -> Any:
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits that long")
+
+
+@pytest.mark.parametrize("kind_of_store", [BrokenStore, HangingStore])
+async def test_a_store_that_does_not_answer_costs_the_memory_and_not_the_call(
+    kind_of_store: type[SqliteStore],
+    product: Product,
+    room: EdgeRoom,
+    monkeypatch: pytest.MonkeyPatch,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    deadline = 0.5
+    short = MemorySettings(memory_deadline=deadline)
+    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, memory=short))
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: kind_of_store(product.file), deadline))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await until(lambda: lines(log, "[SESSION INIT] Identity"))
+        began = time.monotonic()
+        await until(lambda: product.requests(room), "the greeting")
+        waited = time.monotonic() - began
+        await product.answered(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await product.say(room, ALICE, "I love tea")
+        await over(worker, room)
+    assert waited < deadline + 2.0  # of which two busy cores need up to a second for starting the session
+    assert agent.NEUTRAL_GREETING in spoken_instructions(product.requests(room)[0])
+    assert lines(log, "[MEMORY OFF]")
+    assert not product.file.exists()
+    assert lines(log, "[PROFILE CREATE]", "[MEMORY STORED]") == []
+    assert len(lines(log, "[SESSION END]")) == 1
+
+
+async def test_a_write_that_hangs_does_not_hold_up_the_conversation(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    class SlowToWrite(SqliteStore):
+        async def remember(self, user: UUID, memory: Memory) -> Memory | None:
+            await asyncio.sleep(60)
+            raise AssertionError("nobody waits that long")
+
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SlowToWrite(product.file), deadline=2.0))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await product.chat(room, ALICE, "Good.")
+        assert lines(log, "[MEMORY CATEGORIZATION]") and not lines(log, "[MEMORY FAILED]"), "the reply waited"
+        await until(lambda: lines(log, "[MEMORY FAILED]"), "the write to be given up")
+        await over(worker, room)
+    assert product.everything_stored() == []
+
+
+# -- exactly once
+
+
+async def test_two_first_calls_of_one_person_at_once_get_one_first_greeting(product: Product, server: Edge) -> None:
+    rooms = [server.room("first on the phone"), server.room("first on the laptop")]
+    for room in rooms:
+        room.join(ALICE)
+    async with working(agent.server) as worker:
+        await asyncio.gather(*(worker.job(room.name) for room in rooms))
+        for room in rooms:
+            await product.greeted(room)
+        for room in rooms:
+            room.close()
+        await worker.idle()
+    first = [agent.FIRST_GREETING in spoken_instructions(product.requests(room)[0]) for room in rooms]
+    assert sorted(first) == [False, True]
+    assert len(product.profiles()) == 1
+
+
+async def test_somebody_who_comes_back_is_greeted_as_known(product: Product, server: Edge) -> None:
+    rooms = [server.room("the first time"), server.room("the second time")]
+    async with working(agent.server) as worker:
+        for room in rooms:
+            room.join(ALICE)
+            await worker.job(room.name)
+            await product.greeted(room)
+            await over(worker, room)
+    greetings = [spoken_instructions(product.requests(room)[0]) for room in rooms]
+    assert agent.FIRST_GREETING in greetings[0] and agent.RETURN_GREETING not in greetings[0]
+    assert agent.RETURN_GREETING in greetings[1] and agent.FIRST_GREETING not in greetings[1]
+
+
+def spoken_instructions(request: Request) -> str:
+    return "\n".join(item.text_content or "" for item in request.chat_ctx.messages() if item.role != "user")
+
+
+async def test_a_turn_that_is_delivered_twice_is_stored_once(
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        session, delivered = product.sessions[room.name], set[str]()
+
+        def deliver_again(event: ConversationItemAddedEvent) -> None:
+            if event.item.id not in delivered:
+                delivered.add(event.item.id)
+                session.emit("conversation_item_added", event)
+
+        session.on("conversation_item_added", deliver_again)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await until(lambda: len(lines(log, "[MEMORY CATEGORIZATION]")) == 2, "both deliveries")
+        await over(worker, room)
+    assert product.memories(ALICE) == ["I live in Oslo."]
+    assert len(lines(log, "[MEMORY STORED]")) == 1
+
+
+async def test_a_write_in_progress_at_the_end_of_the_call_is_kept(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = threading.Event()
+
+    class SlowToWrite(SqliteStore):
+        async def remember(self, user: UUID, memory: Memory) -> Memory | None:
+            writing.set()
+            await asyncio.sleep(0.5)
+            return await super().remember(user, memory)
+
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SlowToWrite(product.file), deadline=1.5))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.text(ALICE, "I live in Oslo.")
+        await until(writing.is_set, "the write to begin")
+        assert product.memories(ALICE) == []
+        await over(worker, room)
+    assert product.memories(ALICE) == ["I live in Oslo."]
+
+
+# -- two people at once in one process
+
+
+async def test_two_calls_at_once_keep_what_they_hear_apart(product: Product, server: Edge) -> None:
+    hers, his = server.room("alice talks"), server.room("bob talks")
+
+    async def talk(room: EdgeRoom, person: str, city: str) -> None:
+        room.join(person)
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, person, f"I live in {city}.")
+        await product.say(room, person, f"My name is {person[:3]}")
+        await product.chat(room, person, "Where do I live?")
+
+    async with working(agent.server) as worker:
+        await asyncio.gather(talk(hers, ALICE, "Oslo"), talk(his, BOB, "Rome"))
+        for room in (hers, his):
+            room.close()
+        await worker.idle()
+    assert product.memories(ALICE) == ["I live in Oslo.", "My name is ali"]
+    assert product.memories(BOB) == ["I live in Rome.", "My name is bob"]
+    assert "Rome" not in "".join(request.everything for request in product.requests(hers))
+    assert "Oslo" not in "".join(request.everything for request in product.requests(his))
+
+
+# -- code that comes with somebody else's context
+
+
+async def test_a_job_whose_thread_is_bound_to_somebody_else_is_still_its_own_persons(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    # what a setup function that calls set_session_user leaves behind
+    monkeypatch.setattr(agent.server, "_setup_fnc", lambda proc: set_session_user("mallory@example.com"))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await product.say(room, ALICE, "I love tea")
+        await over(worker, room)
+    assert product.everything_stored() == product.memories(ALICE) == ["I live in Oslo.", "I love tea"]
+    assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
+    assert lines(log, "[SESSION END]") == [f"[SESSION END] for user: {livekit_identity_to_uuid(ALICE)}"]
+
+
+@pytest.mark.parametrize("origin", ["script", "other job"])
+async def test_a_turn_started_in_a_foreign_context_touches_nobody_elses_memory(
+    origin: str, product: Product, server: Edge
+) -> None:
+    hers, his = server.room(f"alice, prompted from {origin}"), server.room(f"bob, when prompted from {origin}")
+    async with working(agent.server) as worker:
+        for room, person in ((his, BOB), (hers, ALICE)):
+            room.join(person)
+            await worker.job(room.name)
+            await product.greeted(room)
+        await product.chat(his, BOB, "I live in Rome.")
+        await until(lambda: product.memories(BOB))
+        foreign = Context()
+        if origin == "script":
+            foreign.run(set_session_user, BOB)
+        else:
+            foreign = product.contexts[his.name]
+        prompt = lambda: product.sessions[hers.name].generate_reply(user_input="I love chess in Rome.")  # noqa: E731
+        product.loops[hers.name].call_soon_threadsafe(prompt, context=foreign.copy())
+        await until(lambda: "I love chess in Rome." in product.turns(hers), "the prompted turn")
+        await product.answered(hers)
+        hers.close()
+        his.close()
+        await worker.idle()
+    del foreign  # it holds bob's room
+    assert product.memories(BOB) == ["I live in Rome."]
+    assert product.memories(ALICE) == (["I love chess in Rome."] if origin == "script" else [])  # right, or refused
+    assert "I live in Rome." not in "".join(request.everything for request in product.requests(hers))
