@@ -1,0 +1,103 @@
+"""The shipped worker's surroundings in one test: its rooms, its model's mind, and what it stored."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
+from pathlib import Path
+
+import pytest
+from livekit.agents import get_job_context
+
+import agent
+from identity import livekit_identity_to_uuid
+from memory.manager import MemoryManager
+from memory.sqlite import SqliteStore
+from tests.room.edge import EdgeRoom
+from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
+from tests.room.worker import until
+from voice.settings import VoiceSettings
+
+
+class Product:
+    """The shipped worker's surroundings in one test."""
+
+    def __init__(self, home: Path) -> None:
+        self.file = home / "rapport.db"
+        self.mind: Callable[[Request], str | Call] = lambda request: f"You said {request.words}"
+        self.models: dict[str, ScriptedLLM] = {}
+        self.sessions: dict[str, ScriptedSession] = {}
+        self.contexts: dict[str, Context] = {}
+        self.loops: dict[str, asyncio.AbstractEventLoop] = {}
+
+    def requests(self, room: EdgeRoom) -> list[Request]:
+        """What the model was asked in that room's session."""
+        return self.models[room.name].requests if room.name in self.models else []
+
+    def turns(self, room: EdgeRoom) -> list[str]:
+        return [request.words for request in self.requests(room)]
+
+    def profiles(self) -> list[str]:
+        return self._column("select id from profiles")
+
+    def memories(self, identity: str) -> list[str]:
+        user = str(livekit_identity_to_uuid(identity))
+        return self._column("select value from memories where user_id = ? order by said_at", user)
+
+    def everything_stored(self) -> list[str]:
+        return self._column("select value from memories")
+
+    def _column(self, query: str, *parameters: str) -> list[str]:
+        if not self.file.exists():
+            return []
+        with sqlite3.connect(self.file) as db:
+            try:
+                return [row[0] for row in db.execute(query, parameters)]
+            except sqlite3.OperationalError:  # nobody has written a table yet
+                return []
+
+    async def greeted(self, room: EdgeRoom) -> None:
+        await until(lambda: self.requests(room), "the greeting")
+        await self.answered(room)
+
+    async def answered(self, room: EdgeRoom) -> None:
+        await until(lambda: self.sessions[room.name].quiet, "the agent to have finished")
+
+    async def chat(self, room: EdgeRoom, person: str, words: str) -> None:
+        """A chat message, and the agent's reply to it."""
+        room.text(person, words)
+        await until(lambda: words in self.turns(room), f"{words!r} to reach the model")
+        await self.answered(room)
+
+    async def say(self, room: EdgeRoom, person: str, words: str) -> None:
+        """The same, aloud."""
+        room.speak(person, spoken(words))
+        await until(lambda: words in self.turns(room), f"{words!r} to reach the model")
+        await self.answered(room)
+
+
+def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product]:
+    it = Product(tmp_path)
+
+    class ScriptedVoice:
+        def __init__(self, settings: VoiceSettings, prepared: object) -> None:
+            room = get_job_context().job.room.name
+            model = it.models[room] = ScriptedLLM(it.mind)
+            self.session = it.sessions[room] = ScriptedSession(model)
+            it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
+
+        async def aclose(self) -> None:
+            pass
+
+    monkeypatch.setattr(agent, "Voice", ScriptedVoice)
+    monkeypatch.setattr(agent, "prepare", lambda: "prepared")
+    monkeypatch.setattr(
+        agent, "settings", dataclasses.replace(agent.settings, voice=VoiceSettings(openai_api_key="not asked"))
+    )
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SqliteStore(it.file), deadline=1.5))
+    yield it
+    it.contexts.clear()
+    it.sessions.clear()  # they hold their rooms, and a failed test's traceback holds us
