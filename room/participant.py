@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from livekit import rtc
 from livekit.agents import JobContext
 from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,16 +19,30 @@ class RoomSettings(BaseSettings):
     livekit_agent_name: str = "rapport"
 
 
+# People who joined with a token of their own. A phone call's identity is a number that anybody can pretend to have.
+_PERSON = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+
+
 async def participant_identity(ctx: JobContext, settings: RoomSettings) -> str:
-    """The signed identity of the participant this job is for: the first person in the room, or who comes first.
+    """The signed identity of the participant this job is for: who joined the room first, or who comes first.
 
     The name, metadata and attributes of a participant are theirs to edit, so nothing but the identity counts. In a
     console job, where nobody has signed anything, it is `CONSOLE_IDENTITY`.
     """
     if ctx.is_fake_job():
         return settings.console_identity
-    participant = await ctx.wait_for_participant()
-    return participant.identity
+    somebody = await ctx.wait_for_participant(kind=_PERSON)
+    # where several are there already, that is any of them: the room lists people in no order
+    there = [person for person in ctx.room.remote_participants.values() if _is_here(person)]
+    return min(there, key=_joined_at, default=somebody).identity
+
+
+def _is_here(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == _PERSON and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+
+
+def _joined_at(participant: rtc.RemoteParticipant) -> datetime:
+    return participant.joined_at or datetime.max.replace(tzinfo=UTC)
 
 
 def room_options(identity: str) -> RoomOptions:

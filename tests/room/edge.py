@@ -212,7 +212,7 @@ class EdgeRoom:
         result.room.handle.id = self._handle
         result.room.info.sid, result.room.info.name = f"RM_{self.name}", self.name
         result.local_participant.CopyFrom(self._agent)
-        for person in self._people.values():
+        for person in reversed(self._people.values()):  # as the native library: in no order one may rely on
             result.participants.add().participant.CopyFrom(person)
 
     def _be_ready(self) -> None:
@@ -290,6 +290,7 @@ class Edge:
         """The streams that were read; the others were thrown away, since nobody handles their topic."""
         self._rooms: dict[str, EdgeRoom] = {}
         self._numbers = itertools.count(_FIRST_HANDLE)
+        self._arrivals = itertools.count(1_700_000_000_000)  # milliseconds since 1970, one apart
         self._lock = threading.RLock()
         self._readable: dict[int, str | bytes] = {}
         self._written: dict[int, Sent] = {}
@@ -447,6 +448,7 @@ class Edge:
         person.handle.id = self.number()
         person.info.identity, person.info.sid, person.info.name = identity, f"PA_{person.handle.id}", identity
         person.info.kind = kind
+        person.info.joined_at = next(self._arrivals)
         person.info.state = participant_pb2.PARTICIPANT_STATE_ACTIVE
         return person
 
