@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -61,8 +62,11 @@ from memory.live import Action, LiveSession, Observer  # noqa: E402
 from memory.manager import MemoryManager, MemoryOff  # noqa: E402
 from memory.settings import MemorySettings, open_store  # noqa: E402
 from memory.store import Memory, Profile, StoreError  # noqa: E402
+from room.capacity import Capacity  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402
 from room.participant import RoomSettings, participant_identity, room_options  # noqa: E402
+from room.private import PrivateLine  # noqa: E402
+from voice.failure import patiently  # noqa: E402
 from voice.session import Voice, prepare  # noqa: E402
 from voice.settings import VoiceNotConfigured, VoiceSettings  # noqa: E402
 
@@ -142,7 +146,8 @@ class Acquaintance:
 class Assistant(Agent):
     """The agent of one person. Whatever it reads or writes is its binding's user's."""
 
-    def __init__(self, binding: Binding, acquaintance: Acquaintance) -> None:
+    def __init__(self, binding: Binding, acquaintance: Acquaintance, apologise: Callable[[], None]) -> None:
+        self._apologise = apologise
         self._binding = binding
         self._realtime = settings.voice.voice_mode == "realtime"
         self._situation = acquaintance.situation
@@ -160,7 +165,8 @@ class Assistant(Agent):
         """
         with self._binding.entered():
             chat_ctx = _with_memory(chat_ctx)
-        async for chunk in Agent.default.llm_node(self, chat_ctx, tools, model_settings):
+        reply = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
+        async for chunk in patiently(reply, on_nothing=self._apologise):
             yield chunk
 
     @function_tool
@@ -296,8 +302,12 @@ def prewarm(proc: JobProcess) -> None:
 
 # Imported once, in the process that all job processes are forked from. Without it each call pays for them again, and
 # the OpenAI SDK imports its parts at their first use, in the middle of a call (rooms-facts 0.13).
+capacity = Capacity(settings.room.max_sessions)
 server = AgentServer(
     setup_fnc=prewarm,
+    load_fnc=capacity.load,
+    # `capacity` decides; a threshold would count each job that is about to run as a large share of it
+    load_threshold=math.inf,
     preload_modules=[
         "livekit.plugins.openai",
         "livekit.plugins.silero",
@@ -322,7 +332,12 @@ class Running:
 
     user: SessionUser
     memory: LiveSession
+<<<<<<< HEAD
     voice: Voice | None = None
+=======
+    voice: Voice
+    line: PrivateLine
+>>>>>>> 2f21fc6 (A worker says how full it is by its sessions, not by the machine's CPU)
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
 
@@ -333,6 +348,7 @@ async def end_session(ctx: JobContext) -> None:
         return
     if running.tasks:
         await asyncio.wait(running.tasks, timeout=SHUTDOWN_SECONDS)
+    await running.line.aclose()
     memory_manager.close_session(running.memory)
     await memory_manager.aclose()
     if running.voice:
@@ -340,14 +356,17 @@ async def end_session(ctx: JobContext) -> None:
     log.info("[SESSION END] for user: %s", running.user.uuid)
 
 
-@server.rtc_session(agent_name=settings.room.livekit_agent_name, on_session_end=end_session)
+@server.rtc_session(agent_name=settings.room.livekit_agent_name, on_request=capacity.admit, on_session_end=end_session)
 async def entrypoint(ctx: JobContext) -> None:
     """One job: one room, one person."""
     binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
+    line = PrivateLine(ctx.room)
     await ctx.connect()
+    line.close_to_everybody()
     try:
         settings.voice.require_keys()
         user = binding.bind(await participant_identity(ctx, settings.room))
+        line.open_to(user.identity)
     except (IdentityError, VoiceNotConfigured) as error:
         log.error("[SESSION REFUSED] %s", error)
         binding.close()
@@ -359,21 +378,29 @@ async def entrypoint(ctx: JobContext) -> None:
     running = ctx.proc.userdata["running"] = Running(user, remembering)
     acquainting = asyncio.create_task(get_acquainted(user, remembering))
     await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
+<<<<<<< HEAD
     voice = running.voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
+=======
+    voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
+    running = ctx.proc.userdata["running"] = Running(remembering, voice, line)
+>>>>>>> 2f21fc6 (A worker says how full it is by its sessions, not by the machine's CPU)
     session = voice.session
     capture_turns(session, binding, running.tasks)
     acquaintance = await acquainting
     if ctx.is_fake_job():
         remembering.observers.append(show_memories(session))
     await session.start(
-        Assistant(binding, acquaintance),
+        Assistant(binding, acquaintance, voice.apologise),
         room=ctx.room,
         room_options=room_options(user.identity),
         # on by default, and open to everybody in the room: they could read the instructions and speak as the person
         session_host=False,
         record=False,
     )
+    if not ctx.is_fake_job():
+        line.attach(session)
     await greet(session, acquaintance)
+    await voice.prepare_apology()
 
 
 async def get_acquainted(user: SessionUser, remembering: LiveSession) -> Acquaintance:

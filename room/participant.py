@@ -7,16 +7,24 @@ from datetime import UTC, datetime
 from livekit import rtc
 from livekit.agents import JobContext
 from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class RoomSettings(BaseSettings):
-    """`console_identity` is who a console job talks to; no room ever sees it."""
+    """`console_identity` is who a console job talks to; no room ever sees it. `max_sessions` is how many people one
+    worker talks to at once; without it the machine's cores and memory decide."""
 
     model_config = SettingsConfigDict(alias_generator=str.upper, populate_by_name=True, frozen=True)
 
     console_identity: str = "console@localhost"
     livekit_agent_name: str = "rapport"
+    max_sessions: int | None = Field(default=None, ge=1)
+
+    @field_validator("max_sessions", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
 
 # People who joined with a token of their own. A phone call's identity is a number that anybody can pretend to have.
@@ -53,6 +61,9 @@ def room_options(identity: str) -> RoomOptions:
     """
     return RoomOptions(
         participant_identity=identity,
+        # words come and transcripts go by the private line
+        text_input=False,
+        text_output=False,
         # a person who reloads the page or drops out comes back into the same session
         close_on_disconnect=False,
         # its handler must exist before connect(), when the person is not known yet

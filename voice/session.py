@@ -12,6 +12,7 @@ from livekit.agents import AgentSession
 from livekit.agents.vad import VAD
 from livekit.plugins import openai, silero
 
+from voice.failure import CONNECT, Apology
 from voice.settings import Part, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
@@ -41,7 +42,18 @@ class Voice:
         self._settings = settings
         self._vad = prepared.vad
         self._http = httpx2.AsyncClient(timeout=_TIMEOUT, verify=prepared.tls, follow_redirects=True)
+        self._apology: Apology | None = None
         self.session: AgentSession[None] = self._realtime() if settings.voice_mode == "realtime" else self._pipeline()
+
+    async def prepare_apology(self) -> None:
+        """Record what is said when a model fails; until then it is a tone."""
+        if self._apology:
+            await self._apology.record()
+
+    def apologise(self) -> None:
+        """Tell the person that something went wrong."""
+        if self._apology:
+            self._apology.say()
 
     async def aclose(self) -> None:
         """Close the connections. The session itself is closed by the framework."""
@@ -49,22 +61,26 @@ class Voice:
 
     def _pipeline(self) -> AgentSession[None]:
         settings = self._settings
-        return AgentSession(
+        voice = openai.TTS(
+            model=settings.tts_model,
+            voice=settings.tts_voice,
+            response_format=settings.tts_format,
+            client=self._client("tts"),
+        )
+        session: AgentSession[None] = AgentSession(
             vad=self._vad,
             stt=openai.STT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt")),
             llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
-            tts=openai.TTS(
-                model=settings.tts_model,
-                voice=settings.tts_voice,
-                response_format=settings.tts_format,
-                client=self._client("tts"),
-            ),
+            tts=voice,
+            conn_options=CONNECT,
             # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s (voice-facts 1.3)
             # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
             turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
             # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
             session_close_transcript_timeout=0.5,
         )
+        self._apology = Apology(session, voice)
+        return session
 
     def _realtime(self) -> AgentSession[None]:
         settings = self._settings
@@ -73,7 +89,7 @@ class Voice:
         model = openai.realtime.RealtimeModel(
             model=settings.realtime_model, voice=settings.realtime_voice, api_key=key, **options
         )
-        return AgentSession(llm=model, vad=None)  # the model hears for itself when a turn ends
+        return AgentSession(llm=model, vad=None, conn_options=CONNECT)  # the model hears for itself when a turn ends
 
     def _client(self, part: Part) -> openai_sdk.AsyncClient:
         key, base_url = self._settings.endpoint(part)

@@ -89,6 +89,12 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product
             self.session = it.sessions[room] = ScriptedSession(model)
             it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
 
+        def apologise(self) -> None:
+            pass
+
+        async def prepare_apology(self) -> None:
+            pass
+
         async def aclose(self) -> None:
             pass
 

@@ -1,0 +1,122 @@
+"""What the person hears when a model fails: that something went wrong, within three seconds, in their session alone.
+
+Left to itself a session is silent for 12 s and more in most of these cases, and for good when a model answers with
+nothing at all (rooms-facts 12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+import numpy as np
+from livekit import rtc
+from livekit.agents import AgentSession, APIConnectOptions, APIError, ErrorEvent, llm
+from livekit.agents.types import FlushSentinel
+from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.plugins import openai
+
+log = logging.getLogger("rapport.voice")
+
+APOLOGY = "Sorry, something went wrong. Please say that again."
+HOLD_ON = "One moment, please. "
+# How long, in seconds, a person waits in silence for the first word of a reply.
+PATIENCE = 2.5
+# One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
+_ONCE_IN = 4.0
+_CLIP_SECONDS = 10.0
+
+# One quick second try; a person does not wait for a third. And no number of failures ends the call: the next turn may
+# work, and hanging up is the person's to do.
+CONNECT = SessionConnectOptions(
+    stt_conn_options=APIConnectOptions(max_retry=1, timeout=10.0),
+    llm_conn_options=APIConnectOptions(max_retry=1, timeout=10.0),
+    tts_conn_options=APIConnectOptions(max_retry=1, timeout=10.0),
+    max_unrecoverable_errors=1_000_000,
+)
+
+
+class Apology:
+    """Announces failures in one session, in words recorded beforehand: the voice itself may be what failed."""
+
+    def __init__(self, session: AgentSession[None], voice: openai.TTS) -> None:
+        self._session = session
+        self._voice = voice
+        self._clip = [_tone(voice.sample_rate)]
+        self._said_at = float("-inf")
+        session.on("error", self._on_error)
+
+    async def record(self) -> None:
+        """Have the words ready. Where the voice fails already now, a tone stands for them."""
+        try:
+            async with asyncio.timeout(_CLIP_SECONDS):
+                async with self._voice.synthesize(APOLOGY, conn_options=CONNECT.tts_conn_options) as words:
+                    self._clip = [audio.frame async for audio in words]
+        except (APIError, TimeoutError) as error:
+            log.error("[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %r", error)
+
+    def say(self) -> None:
+        """Say that something went wrong, unless it was said just now."""
+        if time.monotonic() - self._said_at < _ONCE_IN:
+            return
+        self._said_at = time.monotonic()
+        self._session.say(APOLOGY, audio=self._frames(), add_to_chat_ctx=False)
+
+    def _on_error(self, event: ErrorEvent) -> None:
+        if not getattr(event.error, "recoverable", False):  # what is recoverable is being tried again
+            log.error(
+                "[VOICE FAILED] %s: %r", getattr(event.error, "type", "model"), getattr(event.error, "error", event)
+            )
+            self.say()
+
+    async def _frames(self) -> AsyncIterator[rtc.AudioFrame]:
+        for frame in self._clip:
+            yield frame
+
+
+async def patiently(
+    reply: AsyncIterable[llm.ChatChunk | str | FlushSentinel], on_nothing: Callable[[], None]
+) -> AsyncIterator[llm.ChatChunk | str | FlushSentinel]:
+    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing by `on_nothing`.
+
+    A server that answers 200 with a web page looks like a model that has nothing to say: no error comes.
+    """
+    chunks = aiter(reply)
+    said_anything = False
+    waiting = asyncio.ensure_future(anext(chunks, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else PATIENCE)
+            if not done:
+                said_anything = True
+                yield HOLD_ON
+                yield FlushSentinel()  # else the words wait for the sentence to end
+                continue
+            chunk = waiting.result()
+            if chunk is None:
+                break
+            said_anything = said_anything or _says_something(chunk)
+            waiting = asyncio.ensure_future(anext(chunks, None))
+            yield chunk
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    if not said_anything:
+        on_nothing()
+
+
+def _says_something(chunk: llm.ChatChunk | str | FlushSentinel) -> bool:
+    if isinstance(chunk, llm.ChatChunk):
+        return chunk.delta is not None and bool(chunk.delta.content or chunk.delta.tool_calls)
+    return bool(chunk)
+
+
+def _tone(rate: int) -> rtc.AudioFrame:
+    """Two falling notes of a fifth of a second each, mono, at so many samples a second."""
+    time_axis = np.arange(rate // 5) / rate
+    fade = np.minimum(1.0, np.minimum(time_axis, time_axis[::-1]) / 0.02)
+    notes = [np.sin(2 * np.pi * hertz * time_axis) * fade * 6000 for hertz in (523.25, 392.0)]
+    samples = np.concatenate(notes).astype(np.int16)
+    return rtc.AudioFrame(samples.tobytes(), rate, 1, len(samples))
