@@ -300,14 +300,14 @@ def prewarm(proc: JobProcess) -> None:
     proc.userdata["prepared"] = prepare()
 
 
-# Imported once, in the process that all job processes are forked from. Without it each call pays for them again, and
-# the OpenAI SDK imports its parts at their first use, in the middle of a call (rooms-facts 0.13).
 capacity = Capacity(settings.room.max_sessions)
 server = AgentServer(
     setup_fnc=prewarm,
     load_fnc=capacity.load,
     # `capacity` decides; a threshold would count each job that is about to run as a large share of it
     load_threshold=math.inf,
+    # Imported once, in the process that all job processes are forked from. Without it each call pays for them again,
+    # and the OpenAI SDK imports its parts at their first use, in the middle of a call (rooms-facts 0.13).
     preload_modules=[
         "livekit.plugins.openai",
         "livekit.plugins.silero",
@@ -332,12 +332,8 @@ class Running:
 
     user: SessionUser
     memory: LiveSession
-<<<<<<< HEAD
-    voice: Voice | None = None
-=======
-    voice: Voice
     line: PrivateLine
->>>>>>> 2f21fc6 (A worker says how full it is by its sessions, not by the machine's CPU)
+    voice: Voice | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
 
@@ -375,15 +371,10 @@ async def entrypoint(ctx: JobContext) -> None:
     log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
 
     remembering = memory_manager.open_session()
-    running = ctx.proc.userdata["running"] = Running(user, remembering)
+    running = ctx.proc.userdata["running"] = Running(user, remembering, line)
     acquainting = asyncio.create_task(get_acquainted(user, remembering))
     await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
-<<<<<<< HEAD
     voice = running.voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
-=======
-    voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
-    running = ctx.proc.userdata["running"] = Running(remembering, voice, line)
->>>>>>> 2f21fc6 (A worker says how full it is by its sessions, not by the machine's CPU)
     session = voice.session
     capture_turns(session, binding, running.tasks)
     acquaintance = await acquainting
