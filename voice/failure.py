@@ -55,7 +55,10 @@ class Apology:
                 async with self._voice.synthesize(APOLOGY, conn_options=CONNECT.tts_conn_options) as words:
                     self._clip = [audio.frame async for audio in words]
         except (APIError, TimeoutError) as error:
-            log.error("[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %r", error)
+            log.error(
+                "[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %s",
+                type(error).__name__,
+            )
 
     def say(self) -> None:
         """Say that something went wrong, unless it was said just now."""
@@ -65,11 +68,13 @@ class Apology:
         self._session.say(APOLOGY, audio=self._frames(), add_to_chat_ctx=False)
 
     def _on_error(self, event: ErrorEvent) -> None:
-        if not getattr(event.error, "recoverable", False):  # what is recoverable is being tried again
-            log.error(
-                "[VOICE FAILED] %s: %r", getattr(event.error, "type", "model"), getattr(event.error, "error", event)
-            )
-            self.say()
+        if getattr(event.error, "recoverable", False):
+            return  # it is being tried again
+        error: object = getattr(event.error, "error", event.error)
+        # not the error's text: a provider may quote in it what was said
+        status = getattr(error, "status_code", "")
+        log.error("[VOICE FAILED] %s: %s %s", event.source.__class__.__name__, type(error).__name__, status)
+        self.say()
 
     async def _frames(self) -> AsyncIterator[rtc.AudioFrame]:
         for frame in self._clip:

@@ -48,6 +48,7 @@ from identity import (
     set_session_user,
 )
 from room.participant import RoomSettings, participant_identity, room_options
+from room.private import PrivateLine
 from tests.room.console import run_input
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
@@ -261,8 +262,10 @@ class Probe:
         ledger, bound = self.ledgers[name], asyncio.Event()
         binding = None if self.binding == "set_session_user after start" else open_binding(ctx)
         self._listen_everywhere(ctx, ledger, bound)
+        line = PrivateLine(ctx.room)
         await ctx.connect()
         identity = await participant_identity(ctx, RoomSettings())
+        line.open_to(identity)
         if binding and self.binding == "first":
             binding.bind(identity)
             bound.set()
@@ -278,6 +281,7 @@ class Probe:
             session_host=True,
             record=False,
         )
+        line.attach(session)
         if not bound.is_set():
             binding.bind(identity) if binding else set_session_user(identity)
             bound.set()

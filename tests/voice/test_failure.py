@@ -70,7 +70,7 @@ async def test_a_mind_that_fails_is_announced_and_the_next_turn_works(
         models.fail("chat", mode, times=2)  # type: ignore[arg-type]
         asked_at = time.monotonic()
         room.text(ALICE, "hello")
-        await until(lambda: APOLOGY in heard(room), "the apology")
+        await until(lambda: "Sorry" in heard(room), "the apology to begin")
         assert time.monotonic() - asked_at < 3
         models.heal()
         await next_turn_works(room)
@@ -86,8 +86,8 @@ async def test_a_mind_that_hangs_is_announced_in_its_own_reply(server: Edge, mod
         models.fail("chat", "hang", times=1)
         asked_at = time.monotonic()
         room.text(ALICE, "hello")
-        await until(lambda: HOLD_ON.strip() in heard(room), "the agent to say that it takes longer")
-        assert time.monotonic() - asked_at < 4
+        await until(lambda: HOLD_ON[:3] in heard(room), "the agent to say that it takes longer")
+        assert time.monotonic() - asked_at < 3
         await next_turn_works(room)
         room.close()
         await worker.idle()
