@@ -358,7 +358,6 @@ async def entrypoint(ctx: JobContext) -> None:
     binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
     line = PrivateLine(ctx.room)
     await ctx.connect()
-    line.close_to_everybody()
     try:
         settings.voice.require_keys()
         user = binding.bind(await participant_identity(ctx, settings.room))

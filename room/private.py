@@ -46,14 +46,12 @@ class PrivateLine:
         self._turns = asyncio.Lock()
         room.register_text_stream_handler(TOPIC_CHAT, self._on_chat)
 
-    def close_to_everybody(self) -> None:
-        """Right after `connect()`, before there is a track that anybody could subscribe to."""
-        self._room.local_participant.set_track_subscription_permissions(
-            allow_all_participants=False, participant_permissions=[]
-        )
-
     def open_to(self, identity: str) -> None:
-        """From now on this person hears the agent, also when they leave and come back; nobody else ever does."""
+        """From now on this person hears the agent, also when they leave and come back; nobody else ever does.
+
+        Call it once, before the session publishes a track: the native library sends such permissions one beside the
+        other, so that of two the first may arrive last.
+        """
         self._person.set_result(identity)
         self._room.local_participant.set_track_subscription_permissions(
             allow_all_participants=False,

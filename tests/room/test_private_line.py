@@ -35,18 +35,6 @@ async def test_voice_and_transcript_go_to_the_bound_person_alone(product: Produc
         await worker.idle()
 
 
-async def test_until_somebody_is_bound_nobody_may_listen(product: Product, room: EdgeRoom) -> None:
-    async with working(agent.server) as worker:
-        await worker.job(room.name)
-        await until(lambda: room.connected and room.may_listen is not None, "the agent to close its line")
-        assert room.may_listen == set()
-        room.join(ALICE)
-        await product.greeted(room)
-        assert room.may_listen == {ALICE}
-        room.close()
-        await worker.idle()
-
-
 async def test_what_each_side_said_carries_its_speaker_and_the_agents_words_are_its_own(
     product: Product, room: EdgeRoom
 ) -> None:
