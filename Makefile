@@ -13,7 +13,7 @@ FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
 CODE := agent.py identity.py talk.py memory room voice offline bench
 
 .DEFAULT_GOAL := help
-.PHONY: help talk start test soak bench lint types lock clean
+.PHONY: help talk start test test-rooms soak bench lint types lock clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,9 @@ start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_AP
 
 test: .venv/.dev ## Run the tests.
 	$(PYTHON) -m pytest $(ARGS)
+
+test-rooms: .venv/.dev ## Run the tests in real rooms, on a real livekit-server (built once, in minutes).
+	$(PYTHON) -m pytest -m rooms $(ARGS)
 
 soak: .venv/.dev ## Run the tests with their full counts.
 	$(PYTHON) -m pytest -m soak $(ARGS)

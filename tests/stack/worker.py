@@ -1,0 +1,153 @@
+"""The shipped worker, started as operators start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+from tests.stack.livekit_server import LiveKitServer
+from tests.stack.process import Program, until
+
+ROOT = Path(__file__).parent.parent.parent
+AGENT_NAME = "rapport"
+READY_SECONDS = 60.0  # it takes 5 s alone on two cores
+
+# What a developer's machine may have set, and would change what is tested.
+_NOT_INHERITED = (
+    *("OPENAI_", "STT_", "LLM_", "TTS_", "REALTIME_", "VOICE_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"),
+    *("IDENTITY_", "ANONYMOUS_", "MEMORY_"),
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One line of the store: whose it is, by the e-mail address that is their identity, and what it says."""
+
+    email: str
+    category: str
+    key: str
+    value: str
+
+
+class Worker:
+    """`python -m livekit.agents start agent.py` while a `with` block runs.
+
+    `environment` is added to what it gets; `home` is its `RAPPORT_HOME`, where it may find an earlier worker's store.
+    Unless `as_operators_do`, it takes every room however busy this machine is with the callers and the models:
+    `--simulation` is the framework's own flag for that (no limit on its side, no health port, so that several may run
+    at once), and it reports no load, see `unhurried`.
+    """
+
+    def __init__(
+        self,
+        server: LiveKitServer,
+        models_url: str,
+        home: Path,
+        log: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        as_operators_do: bool = False,
+    ) -> None:
+        self.home = home
+        self.program = Program("the worker", log)
+        unhurried = ("--simulation", str(Path(__file__).parent / "unhurried" / "unhurried_agent.py"))
+        self._start = (str(ROOT / "agent.py"),) if as_operators_do else unhurried
+        # a proxy would be asked even for a server on loopback: the framework passes HTTP(S)_PROXY on
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_NOT_INHERITED) and not name.lower().endswith("_proxy")
+        }
+        self._environment = {
+            **inherited,
+            "PYTHON_DOTENV_DISABLED": "1",  # nor a developer's .env
+            "PYTHONUNBUFFERED": "1",
+            "LIVEKIT_URL": server.url,
+            "LIVEKIT_API_KEY": server.key,
+            "LIVEKIT_API_SECRET": server.secret,
+            "OPENAI_BASE_URL": models_url,
+            "RAPPORT_HOME": str(home),
+            **(environment or {}),
+        }
+
+    def start(self) -> None:
+        """Returns when it is registered: before that the server has nobody to send (rooms-facts 0.2, 0.4). Raises
+        `NotReady`."""
+        command = [sys.executable, "-m", "livekit.agents", "start", *self._start]
+        self.program.run(command, environment=self._environment, folder=ROOT)
+        self.program.ready_when(lambda: self.logged("registered worker"), READY_SECONDS, "it registers")
+
+    def stop(self) -> int | None:
+        """End it, with its jobs: as a deploy does, then by force. Returns its exit code."""
+        return self.program.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Its log so far, oldest first. Lines that are not JSON (a crash of the interpreter) are left out."""
+        return [line for text in self.program.text().splitlines() if (line := _parsed(text)) is not None]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """The lines of the log whose message contains this."""
+        return [line for line in self.log() if message in line.get("message", "")]
+
+    @property
+    def complaints(self) -> list[str]:
+        """Errors and tracebacks in the log, without what the native library says of a connection that is closing."""
+        return [
+            f"{line.get('message')}\n{line.get('exc_info', '')}".strip()
+            for line in self.log()
+            if (line.get("level") in ("ERROR", "CRITICAL") or line.get("exc_info")) and line.get("name") != "livekit"
+        ]
+
+    async def logs(self, message: str, times: int = 1, seconds: float = 20.0) -> None:
+        """Wait until so many lines contain this message."""
+        await until(lambda: len(self.logged(message)) >= times, f"{times} × {message!r} in the worker's log", seconds)
+
+    async def keeps(self, email: str, count: int, seconds: float = 10.0) -> list[Kept]:
+        """Wait until the store has so many memories of this person; all of them."""
+        await until(lambda: len(self.kept(email)) >= count, f"{count} memories of {email}", seconds)
+        return self.kept(email)
+
+    def kept(self, email: str) -> list[Kept]:
+        """What the store has of this person, oldest first."""
+        query = (
+            "select coalesce(email, ''), category, key, value from memories join profiles on id = user_id "
+            "where email = ? order by said_at, key"
+        )
+        return [Kept(*row) for row in self._select(query, email)]
+
+    def profiles(self) -> list[str]:
+        """The e-mail addresses of everybody who has a profile."""
+        return [email for (email,) in self._select("select coalesce(email, '') from profiles order by email")]
+
+    def store_text(self) -> str:
+        """Everything that stands in the store, whoever it belongs to."""
+        rows = self._select("select * from memories") + self._select("select * from profiles")
+        return "\n".join(map(str, rows))
+
+    def _select(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
+        store = self.home / "rapport.db"
+        if not store.exists():
+            return []
+        with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+            return db.execute(query, parameters).fetchall()
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", line) if isinstance(line, dict) else None
