@@ -167,10 +167,23 @@ async def test_eve_in_the_same_room_is_neither_answered_nor_remembered(
     assert "red" not in "\n".join(asked.conversations).split()
     assert "books" not in str(asked)
     assert eve.understood == []
+    assert eve.transcripts == []
+    assert eve.agent_audio is None
     await worker.logs("[SESSION END]", times=len(worker.logged("[SESSION INIT] Identity")))
     assert worker.kept(alice.identity) == []
     assert eve.identity not in worker.store_text()
     assert "red" not in worker.store_text().split()
+
+
+async def test_words_typed_before_the_agent_learns_of_their_sender_are_answered(
+    livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh
+) -> None:
+    async with Person(livekit_server, fresh("alice"), fresh("kitchen"), microphone=False) as alice:
+        await alice.meet()
+        await alice.type("my favorite color is blue")
+        await worker.keeps(alice.identity, 1)
+    assert asked.heard == []
+    assert [each.value for each in worker.kept(alice.identity)] == ["my favorite color is blue"]
 
 
 async def test_nobody_can_read_or_steer_the_session_through_its_own_channel(
