@@ -72,11 +72,11 @@ class MemoryManager:
     async def aretrieve(self, category: str, key: str) -> str | None:
         return await self._retrieve(current_user(), category, key)
 
-    def retrieve_all(self, category: str) -> dict[str, str]:
-        """All values of a category by key, oldest first."""
+    def retrieve_all(self, category: str | None = None) -> dict[str, str]:
+        """All values of a category by key, oldest first; of all categories without one (of equal keys the later)."""
         return self._wait(self._retrieve_all(current_user(), category))
 
-    async def aretrieve_all(self, category: str) -> dict[str, str]:
+    async def aretrieve_all(self, category: str | None = None) -> dict[str, str]:
         return await self._retrieve_all(current_user(), category)
 
     def forget(self, category: str, key: str) -> bool:
@@ -188,9 +188,9 @@ class MemoryManager:
         found = await self._within(self._store_here().retrieve(user.uuid, Category.parse(category), storable(key)))
         return found.value if found and user.remembered else None
 
-    async def _retrieve_all(self, user: SessionUser, category: str) -> dict[str, str]:
-        wanted = Category.parse(category)
-        return {memory.key: memory.value for memory in await self._memories(user) if memory.category is wanted}
+    async def _retrieve_all(self, user: SessionUser, category: str | None) -> dict[str, str]:
+        wanted = list(Category) if category is None else [Category.parse(category)]
+        return {memory.key: memory.value for memory in await self._memories(user) if memory.category in wanted}
 
     async def _memories(self, user: SessionUser) -> list[Memory]:
         if not user.remembered or self._live.knows(user.uuid):

@@ -271,6 +271,7 @@ async def test_values_of_a_category_come_oldest_first(manager: MemoryManager) ->
         await manager.astore("FACT", key, key.upper())
     await manager.astore("GOAL", "d", "D")
     assert list((await manager.aretrieve_all("FACT")).items()) == [("c", "C"), ("a", "A"), ("b", "B")]
+    assert await manager.aretrieve_all() == {"c": "C", "a": "A", "b": "B", "d": "D"}
 
 
 @pytest.mark.parametrize("opened", [True, False])
