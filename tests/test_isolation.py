@@ -20,7 +20,7 @@ class Person:
 
     def __init__(self, number: int) -> None:
         self.identity = f"person-{number}@example.com"
-        self.color = f"{COLORS[number % len(COLORS)]} number {number}"
+        self.color = f"{COLORS[number % len(COLORS)]} number {number:02}"  # none is a part of another
         self.pet = f"Pet{number:03}"
 
     @property
