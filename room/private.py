@@ -89,10 +89,11 @@ class PrivateLine:
     async def _take_words(self, reader: rtc.TextStreamReader, sender: str) -> None:
         words = await reader.read_all()
         async with asyncio.timeout(_SESSION_SECONDS), self._turns:  # in the order in which they came
-            if sender != await self._person:
+            # shielded: whose patience ends must not cancel what everybody else waits for
+            if sender != await asyncio.shield(self._person):
                 self._refuse(sender)
                 return
-            session = await self._session
+            session = await asyncio.shield(self._session)
             turn = TextInputEvent(words, info=reader.info, participant=self._room.remote_participants.get(sender))
             # the framework's own way to take a typed turn: claim it, interrupt, reply
             taken = TextInputOptions().text_input_cb(session, turn)
