@@ -52,6 +52,7 @@ from identity import (  # noqa: E402
     get_session_livekit_identity,
     get_session_user_uuid,
     open_binding,
+    open_seat,
     printable,
     set_session_user,
 )
@@ -64,8 +65,18 @@ from memory.settings import MemorySettings, open_store  # noqa: E402
 from memory.store import Memory, Profile, StoreError  # noqa: E402
 from room.capacity import Capacity  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402
-from room.participant import RoomSettings, participant_identity, room_options  # noqa: E402
-from room.private import PrivateLine  # noqa: E402
+from room.participant import (  # noqa: E402
+    Attendance,
+    Caller,
+    MetadataError,
+    NobodyCame,
+    RoomPolicy,
+    RoomSettings,
+    leave,
+    room_options,
+)
+from room.private import Lines, PrivateLine, Tasks  # noqa: E402
+from room.rescue import is_superfluous  # noqa: E402
 from voice.failure import patiently  # noqa: E402
 from voice.session import Voice, prepare  # noqa: E402
 from voice.settings import VoiceNotConfigured, VoiceSettings  # noqa: E402
@@ -326,71 +337,149 @@ server = AgentServer(
 )
 
 
-@dataclass
-class Running:
-    """What one job has to put away when it ends."""
+class Call:
+    """One person's conversation with the agent, from binding to goodbye."""
 
-    user: SessionUser
-    memory: LiveSession
-    line: PrivateLine
-    voice: Voice | None = None
-    tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    def __init__(self, ctx: JobContext, binding: Binding, line: PrivateLine) -> None:
+        self.line = line
+        self._binding = binding
+        self._ctx = ctx
+        self._memory: LiveSession | None = None
+        self._voice: Voice | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, caller: Caller) -> None:
+        """Load what is remembered, open the voice session, and greet."""
+        ctx, user = self._ctx, self._binding.user
+        remembering = self._memory = memory_manager.open_session()
+        acquainting = asyncio.create_task(get_acquainted(user, remembering))
+        await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
+        voice = self._voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
+        session = voice.session
+        capture_turns(session, self._binding, self._tasks)
+        acquaintance = await acquainting
+        if ctx.is_fake_job():
+            remembering.observers.append(show_memories(session))
+        await session.start(
+            Assistant(self._binding, acquaintance, voice.apologise),
+            room=ctx.room,
+            room_options=room_options(caller, self.line.track_name),
+            # on by default, and open to everybody in the room: they could read the instructions and speak as the person
+            session_host=False,
+            record=False,
+        )
+        if not ctx.is_fake_job():
+            self.line.attach(session)
+        await greet(session, acquaintance)
+        await voice.prepare_apology()
+
+    async def end(self) -> None:
+        """Wait for what is still being written, then close. Safe to call twice."""
+        voice, self._voice = self._voice, None
+        await self.line.aclose()
+        if voice:
+            await voice.session.aclose()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SHUTDOWN_SECONDS)
+        if self._memory:
+            memory_manager.close_session(self._memory)
+        if voice:
+            await voice.aclose()
+            log.info("[SESSION END] for user: %s", self._binding.user.uuid)
+        self._binding.close()
+
+
+class Job:
+    """What one job has to do with its room: who is there, and the calls that it must put away when it ends."""
+
+    def __init__(self, ctx: JobContext) -> None:
+        """Make it before `connect()`: from then on nothing that people say or type is missed."""
+        self._ctx = ctx
+        self._attendance = Attendance(ctx.room, settings.room)
+        self._lines = Lines(ctx.room, settings.room.room_policy)
+        self._seated: set[Caller] = set()
+        self._calls: list[Call] = []
+        self._tasks = Tasks()
+
+    async def talk_to_one(self, binding: Binding, identity: str | None) -> None:
+        """The call with the person of that identity, or with who is there first. Raises `NobodyCame`,
+        `IdentityError`."""
+        if self._ctx.is_fake_job():
+            await self._talk_to(Caller(settings.room.console_identity), binding)
+        else:
+            await self._talk_to(await self._attendance.first(identity), binding)
+
+    async def talk_to_everyone(self) -> None:
+        """A call with each person who comes, each in a context of their own. Raises `NobodyCame`."""
+        caller = await self._attendance.first()
+        self._tasks.spawn(self._receive(caller))
+
+    async def end(self) -> None:
+        """Put everything away. Safe to call twice."""
+        await self._tasks.cancel()
+        await asyncio.gather(*(call.end() for call in self._calls))
+        await self._lines.aclose()
+
+    async def _receive(self, caller: Caller) -> None:
+        while True:
+            self._seated.add(caller)
+            self._tasks.spawn(self._seat(caller))
+            caller = await self._attendance.newcomer(besides=self._seated)
+
+    async def _seat(self, caller: Caller) -> None:
+        try:
+            await self._talk_to(caller, open_seat(self._ctx))
+        except IdentityError as error:
+            log.error("[SESSION REFUSED] %s", error)
+
+    async def _talk_to(self, caller: Caller, binding: Binding) -> None:
+        user = binding.bind(caller.identity, caller.kind)
+        log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
+        call = Call(self._ctx, binding, self._lines.open_to(caller.identity))
+        self._calls.append(call)
+        await call.start(caller)
+        if not self._ctx.is_fake_job():
+            self._tasks.spawn(self._let_go(call, caller))
+
+    async def _let_go(self, call: Call, caller: Caller) -> None:
+        await self._attendance.gone(caller)
+        if len(self._calls) == 1:
+            await leave(self._ctx)
+            return
+        self._calls.remove(call)
+        self._seated.discard(caller)
+        await self._lines.close(call.line)
+        await call.end()
 
 
 async def end_session(ctx: JobContext) -> None:
-    """Wait for what is still being written, then close."""
-    running: Running | None = ctx.proc.userdata.get("running")
-    if running is None:
-        return
-    if running.tasks:
-        await asyncio.wait(running.tasks, timeout=SHUTDOWN_SECONDS)
-    await running.line.aclose()
-    memory_manager.close_session(running.memory)
+    """The framework calls it at the end of a job, unless the job was killed."""
+    if job := ctx.proc.userdata.get("job"):
+        await job.end()
     await memory_manager.aclose()
-    if running.voice:
-        await running.voice.aclose()
-    log.info("[SESSION END] for user: %s", running.user.uuid)
 
 
 @server.rtc_session(agent_name=settings.room.livekit_agent_name, on_request=capacity.admit, on_session_end=end_session)
 async def entrypoint(ctx: JobContext) -> None:
-    """One job: one room, one person."""
+    """One job: one room, and one person in it; each person in it where ROOM_POLICY says everyone."""
     binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
-    line = PrivateLine(ctx.room)
-    await ctx.connect()
+    job = ctx.proc.userdata["job"] = Job(ctx)
     try:
         settings.voice.require_keys()
-        user = binding.bind(await participant_identity(ctx, settings.room))
-        line.open_to(user.identity)
-    except (IdentityError, VoiceNotConfigured) as error:
+        if identity := settings.room.identity_in(ctx.job.metadata):
+            binding.bind(identity)
+        await ctx.connect()
+        if is_superfluous(ctx):
+            log.warning("[JOB SUPERFLUOUS] another agent is in this room already: %s", printable(ctx.job.room.name))
+            ctx.shutdown(reason="superfluous")
+        elif settings.room.room_policy is RoomPolicy.EVERYONE and not ctx.is_fake_job():
+            await job.talk_to_everyone()
+        else:
+            await job.talk_to_one(binding, identity)
+    except (IdentityError, MetadataError, NobodyCame, VoiceNotConfigured) as error:
         log.error("[SESSION REFUSED] %s", error)
         binding.close()
-        ctx.shutdown(reason=type(error).__name__)
-        return
-    log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
-
-    remembering = memory_manager.open_session()
-    running = ctx.proc.userdata["running"] = Running(user, remembering, line)
-    acquainting = asyncio.create_task(get_acquainted(user, remembering))
-    await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
-    voice = running.voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
-    session = voice.session
-    capture_turns(session, binding, running.tasks)
-    acquaintance = await acquainting
-    if ctx.is_fake_job():
-        remembering.observers.append(show_memories(session))
-    await session.start(
-        Assistant(binding, acquaintance, voice.apologise),
-        room=ctx.room,
-        room_options=room_options(user.identity),
-        # on by default, and open to everybody in the room: they could read the instructions and speak as the person
-        session_host=False,
-        record=False,
-    )
-    if not ctx.is_fake_job():
-        line.attach(session)
-    await greet(session, acquaintance)
-    await voice.prepare_apology()
+        await leave(ctx)
 
 
 async def get_acquainted(user: SessionUser, remembering: LiveSession) -> Acquaintance:
@@ -401,7 +490,7 @@ async def get_acquainted(user: SessionUser, remembering: LiveSession) -> Acquain
         return Acquaintance(user, None)
     try:
         async with asyncio.timeout(settings.memory.memory_deadline):
-            profile = await ensure_profile_exists(user.uuid, original_identity=user.identity)
+            profile = await ensure_profile_exists(user.uuid, original_identity=user.login)
             await memory_manager.load(remembering)
     except (StoreError, TimeoutError) as error:
         log.error("[MEMORY OFF] %r; the call goes on without memory for user: %s", error, user.uuid)

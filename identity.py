@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID, uuid5
 
 from pydantic import field_validator
@@ -32,6 +32,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 if TYPE_CHECKING:
     from livekit.agents import JobContext
+
+Kind = Literal["standard", "sip", "connector"]
+"""How a participant comes in: with a token of their own, by telephone, or through another service's connector."""
 
 MAX_IDENTITY_CHARACTERS = 512
 # Control characters, lone surrogates, line and paragraph separators: nothing a token server mints on purpose, and
@@ -97,30 +100,42 @@ class SessionUser:
     uuid: UUID
     identity: str
     remembered: bool = True
+    kind: Kind = "standard"
+
+    @property
+    def login(self) -> str | None:
+        """The identity, where it is the one that the person signed in with; a phone number is not."""
+        return self.identity if self.kind == "standard" else None
 
 
-def livekit_identity_to_uuid(identity: str, settings: IdentitySettings | None = None) -> UUID:
+def livekit_identity_to_uuid(
+    identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard"
+) -> UUID:
     """Turn a LiveKit identity into the person's UUID: `uuid5(namespace, identity)`, the same on every worker.
 
     The identity is taken as it is signed: no case folding, trimming or Unicode normalisation, so two identities
-    that only look alike are two people.
+    that only look alike are two people. Whoever comes by telephone or connector has a UUID that no token's identity
+    has, because a caller's number is no proof of a login that happens to have the same name.
 
     Raises `IdentityError` for one that is empty, blank, over 512 characters, or holds control characters or lone
     surrogates.
     """
     settings = settings or _settings()
     _refuse_unusable(identity)
+    if kind != "standard":
+        # no identity may contain the separator
+        return uuid5(settings.identity_namespace, f"\0{kind}\0{identity}")
     if settings.supabase_auth_identities and (own_id := _as_version_4(identity)):
         return own_id
     return uuid5(settings.identity_namespace, identity)
 
 
-def session_user(identity: str, settings: IdentitySettings | None = None) -> SessionUser:
+def session_user(identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard") -> SessionUser:
     """Describe the person behind an identity. Raises `IdentityError`."""
     settings = settings or _settings()
-    uuid = livekit_identity_to_uuid(identity, settings)
+    uuid = livekit_identity_to_uuid(identity, settings, kind=kind)
     anonymous = any(fnmatchcase(identity, pattern) for pattern in settings.anonymous_identities)
-    return SessionUser(uuid, identity, remembered=not anonymous)
+    return SessionUser(uuid, identity, remembered=not anonymous, kind=kind)
 
 
 def printable(text: str) -> str:
@@ -187,12 +202,12 @@ class Binding:
             raise NoSessionUser("nobody is bound to this job yet: bind the participant's identity first")
         return self._user
 
-    def bind(self, identity: str) -> SessionUser:
+    def bind(self, identity: str, kind: Kind = "standard") -> SessionUser:
         """Bind the identity. Again with the same one is harmless.
 
         Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
         """
-        user = session_user(identity)
+        user = session_user(identity, kind=kind)
         if self._closed or self._user:
             if self.user != user:
                 raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
@@ -232,6 +247,17 @@ def open_binding(ctx: JobContext) -> Binding:
     binding = Binding(ctx)
     _in_context.set(binding)
     ctx.proc.userdata[_ON_JOB] = binding
+    return binding
+
+
+def open_seat(ctx: JobContext) -> Binding:
+    """Put an empty binding for one of several people of a job in the ContextVar, and only there.
+
+    Each person's code runs in a context of its own; whatever of the job has lost it finds nobody, instead of the one
+    who sat down last.
+    """
+    binding = Binding(ctx)
+    _in_context.set(binding)
     return binding
 
 

@@ -1,71 +1,233 @@
-"""Whose job this is, and how the session is tied to that one participant."""
+"""Whose job this is: the signed identities of the people the agent talks to, and whether they are still there."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, cast
 
-from livekit import rtc
+import aiohttp
+from livekit import api, rtc
 from livekit.agents import JobContext
-from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from livekit.agents.voice.room_io import AudioInputOptions, AudioOutputOptions, RoomOptions
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from identity import Kind, printable
+from room.rescue import leave_for_good
+
+log = logging.getLogger("rapport.room")
+
+
+class RoomPolicy(StrEnum):
+    """Who is heard in a room, and who hears the agent."""
+
+    SINGLE = "single"
+    """One person is heard, and only they hear the agent."""
+    AUDIENCE = "audience"
+    """One person is heard; everybody, recorders included, hears the agent."""
+    EVERYONE = "everyone"
+    """Each person has a session, a memory, an agent's voice and a transcript of their own."""
 
 
 class RoomSettings(BaseSettings):
-    """`console_identity` is who a console job talks to; no room ever sees it. `max_sessions` is how many people one
-    worker talks to at once; without it the machine's cores and memory decide."""
+    """`console_identity` is who a console job talks to; no room ever sees it.
 
-    model_config = SettingsConfigDict(alias_generator=str.upper, populate_by_name=True, frozen=True)
+    `max_sessions` is how many people one worker talks to at once; without it the machine's cores and memory decide.
+    `identity_from` says where the person's identity is signed: in their own token, or in the job's metadata.
+    `reconnect_grace` is how long, in seconds, a person who is gone is waited for, and `arrival_timeout` how long
+    anybody is waited for in a room where nobody has come yet.
+    """
+
+    model_config = SettingsConfigDict(
+        alias_generator=str.upper, populate_by_name=True, frozen=True
+    )
 
     console_identity: str = "console@localhost"
     livekit_agent_name: str = "rapport"
     max_sessions: int | None = Field(default=None, ge=1)
+    room_policy: RoomPolicy = RoomPolicy.SINGLE
+    participant_kinds: Annotated[tuple[Kind, ...], NoDecode] = ("standard",)
+    identity_from: Literal["participant", "metadata"] = "participant"
+    reconnect_grace: float = Field(default=20.0, ge=0, le=3600)
+    arrival_timeout: float = Field(default=60.0, gt=0, le=3600)
 
-    @field_validator("max_sessions", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    def _empty_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # but for the agent's name: without one a worker joins every room by itself
+        return {name: value for name, value in values.items() if value != "" or name == "LIVEKIT_AGENT_NAME"}
+
+    @field_validator("participant_kinds", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    def identity_in(self, metadata: str) -> str | None:
+        """Who a job is for by the metadata of its dispatch, `{"identity": "alice@example.com"}`, where that is asked.
+
+        Only who holds the API secret can write it, in a dispatch or in a token. Raises `MetadataError`.
+        """
+        if self.identity_from != "metadata":
+            return None
+        identity = _parsed(metadata).get("identity")
+        if not isinstance(identity, str):
+            raise MetadataError(
+                'IDENTITY_FROM is "metadata", so each dispatch must say in its metadata who it is for: '
+                '{"identity": "alice@example.com"}'
+            )
+        return identity
 
 
-# People who joined with a token of their own. A phone call's identity is a number that anybody can pretend to have.
-_PERSON = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+# How much longer than the room's departure timeout we wait, and how long for the server to answer.
+_AFTER_THE_ROOM = 3.0
+_API_SECONDS = 5.0
+
+_KINDS: dict[Kind, rtc.ParticipantKind.ValueType] = {
+    "standard": rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+    "sip": rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+    "connector": rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
+}
+_NAMES: dict[int, Kind] = {value: kind for kind, value in _KINDS.items()}
 
 
-async def participant_identity(ctx: JobContext, settings: RoomSettings) -> str:
-    """The signed identity of the participant this job is for: who joined the room first, or who comes first.
-
-    The name, metadata and attributes of a participant are theirs to edit, so nothing but the identity counts. In a
-    console job, where nobody has signed anything, it is `CONSOLE_IDENTITY`.
-    """
-    if ctx.is_fake_job():
-        return settings.console_identity
-    somebody = await ctx.wait_for_participant(kind=_PERSON)
-    # where several are there already, that is any of them: the room lists people in no order
-    there = [person for person in ctx.room.remote_participants.values() if _is_here(person)]
-    return min(there, key=_joined_at, default=somebody).identity
+class NobodyCame(Exception):
+    """Nobody whom the agent could talk to has come into the room in time."""
 
 
-def _is_here(participant: rtc.RemoteParticipant) -> bool:
-    return participant.kind == _PERSON and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+class MetadataError(ValueError):
+    """The job's metadata does not say who the job is for; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A participant by what the server vouches for. Their name, metadata and attributes are theirs to edit."""
+
+    identity: str
+    kind: Kind = "standard"
+
+
+def _parsed(metadata: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(metadata)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+
+
+class Attendance:
+    """Who is in a room. Make it before `connect()`; it does nothing but look, and ends with the room."""
+
+    def __init__(self, room: rtc.Room, settings: RoomSettings) -> None:
+        self._room = room
+        self._settings = settings
+        self._changed = asyncio.Event()
+        for event in ("participant_connected", "participant_active", "participant_disconnected"):
+            room.on(event, self._on_change)
+
+    async def first(self, identity: str | None = None) -> Caller:
+        """Who joined the room first, or who comes first; only this one, where an identity is given.
+
+        Raises `NobodyCame` after `arrival_timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(self._settings.arrival_timeout):
+                return await self.newcomer(identity=identity)
+        except TimeoutError:
+            raise NobodyCame(f"nobody came within {self._settings.arrival_timeout:g} s") from None
+
+    async def newcomer(self, besides: Collection[Caller] = (), identity: str | None = None) -> Caller:
+        """The one who joined first of those who are not among `besides`, as soon as there is one."""
+        while not (callers := self._callers(besides, identity)):
+            await self._change()
+        # the room lists them in no order
+        return _caller(min(callers, key=_joined_at))
+
+    async def gone(self, caller: Caller) -> None:
+        """Returns when they have been away for `reconnect_grace` seconds without a break."""
+        while True:
+            while caller.identity in self._room.remote_participants:
+                await self._change()
+            try:
+                # the room's own departure timeout comes first where both are the same
+                async with asyncio.timeout(self._settings.reconnect_grace + _AFTER_THE_ROOM):
+                    while caller.identity not in self._room.remote_participants:
+                        await self._change()
+            except TimeoutError:
+                return
+
+    def _callers(self, besides: Collection[Caller], identity: str | None) -> list[rtc.RemoteParticipant]:
+        accepted = {_KINDS[kind] for kind in self._settings.participant_kinds}
+        return [
+            participant
+            for participant in self._room.remote_participants.values()
+            if participant.kind in accepted
+            and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+            and identity in (None, participant.identity)
+            and _caller(participant) not in besides
+        ]
+
+    def _on_change(self, _: rtc.RemoteParticipant) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+
+
+def _caller(participant: rtc.RemoteParticipant) -> Caller:
+    return Caller(participant.identity, _NAMES[participant.kind])
 
 
 def _joined_at(participant: rtc.RemoteParticipant) -> datetime:
     return participant.joined_at or datetime.max.replace(tzinfo=UTC)
 
 
-def room_options(identity: str) -> RoomOptions:
+async def leave(ctx: JobContext) -> None:
+    """End the job, so that nobody who comes later sits in the room with no agent.
+
+    A room without people is deleted: the next one who joins makes it anew, and gets an agent with it. Where others
+    stay, the room's dispatches go, so that no agent is sent for them.
+    """
+    if not ctx.is_fake_job():
+        try:
+            async with asyncio.timeout(_API_SECONDS):
+                await _close_the_door(ctx)
+        except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
+            log.warning("[ROOM FAILED] leaving %s: %r", printable(ctx.room.name), error)
+    ctx.shutdown(reason="nobody is left to talk to")
+
+
+async def _close_the_door(ctx: JobContext) -> None:
+    # asked of the server: the room learns of people without a track up to three seconds late (rooms-facts 0.6)
+    room = ctx.job.room.name
+    there = await ctx.api.room.list_participants(api.ListParticipantsRequest(room=room))
+    if any(participant.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT for participant in there.participants):
+        await leave_for_good(ctx)
+    else:
+        await ctx.api.room.delete_room(api.DeleteRoomRequest(room=room))
+
+
+def room_options(caller: Caller, track_name: str) -> RoomOptions:
     """Hear this participant and nobody else.
 
     Without `participant_identity` the framework links whoever it meets first, who may be somebody other than the
     person whose memory was loaded (livekit-facts 3).
     """
     return RoomOptions(
-        participant_identity=identity,
+        participant_identity=caller.identity,
+        participant_kinds=[_KINDS[caller.kind]],
+        audio_output=AudioOutputOptions(track_name=track_name),
         # words come and transcripts go by the private line
         text_input=False,
         text_output=False,
         # a person who reloads the page or drops out comes back into the same session
         close_on_disconnect=False,
-        # its handler must exist before connect(), when the person is not known yet
+        # its handler must exist before connect(), when the person is not known yet; ours is `early_audio`
         audio_input=AudioInputOptions(pre_connect_audio=False),
     )

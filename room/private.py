@@ -1,4 +1,4 @@
-"""One person's private line in a room: only their words come in, and only they get the agent's voice and transcript.
+"""A private line for each person the agent talks to: only their words come in, and their answers go to nobody else.
 
 What the agent says is a person's memory. Left to itself the framework publishes voice and transcript to everybody in
 the room, hidden participants and recorders included, and drops what somebody types before their join event
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import Context, copy_context
 from typing import Any
 from uuid import uuid4
 
@@ -27,88 +28,219 @@ from livekit.agents.voice.room_io import TextInputEvent, TextInputOptions
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 
 from identity import printable
+from room.early_audio import EarlyAudio
+from room.participant import RoomPolicy
 
 log = logging.getLogger("rapport.room")
 
 # How long a typed message waits for the session that shall answer it. A session that takes longer has failed.
 _SESSION_SECONDS = 30.0
+# How often, and how long apart, the server is told who may listen to what after a new voice.
+_PERMISSION_ROUNDS = 3
+_PERMISSION_SECONDS = 0.2
 
 
-class PrivateLine:
-    """Between one room and one person. Make it before `connect()`, so that no word is missed."""
+class Lines:
+    """All private lines of one room. Make it before `connect()`, so that no word is missed."""
 
-    def __init__(self, room: rtc.Room) -> None:
+    def __init__(self, room: rtc.Room, policy: RoomPolicy) -> None:
         self._room = room
-        self._person: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._session: asyncio.Future[AgentSession[None]] = asyncio.get_running_loop().create_future()
+        self._policy = policy
+        self._lines: dict[str, PrivateLine] = {}
+        self._opened = asyncio.Event()
         self._refused: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = asyncio.Lock()
+        self._tasks = Tasks()
+        self._early_audio = EarlyAudio(room)
+        self._permissions = _Permissions(room) if policy is RoomPolicy.EVERYONE else None
         room.register_text_stream_handler(TOPIC_CHAT, self._on_chat)
 
-    def open_to(self, identity: str) -> None:
-        """From now on this person hears the agent, also when they leave and come back; nobody else ever does.
+    def open_to(self, identity: str) -> PrivateLine:
+        """From now on this person is heard, and hears the agent, also when they leave and come back.
 
-        Call it once, before the session publishes a track: the native library sends such permissions one beside the
-        other, so that of two the first may arrive last.
+        Call it before their session publishes a track. The line works for them in the caller's context.
         """
-        self._person.set_result(identity)
-        self._room.local_participant.set_track_subscription_permissions(
-            allow_all_participants=False,
-            participant_permissions=[rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)],
-        )
+        hearers = [] if self._policy is RoomPolicy.AUDIENCE else [identity]
+        line = self._lines[identity] = PrivateLine(self._room, identity, hearers, self._early_audio)
+        if self._permissions:
+            self._permissions.reserve(line.track_name, identity)
+        elif self._policy is RoomPolicy.SINGLE:
+            # Once: the native library sends such permissions one beside the other, so that of two the first may
+            # arrive last.
+            _permit(self._room, [rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)])
+        self._opened.set()
+        self._opened = asyncio.Event()
+        return line
 
-    def attach(self, session: AgentSession[None]) -> None:
-        """Connect the started session: typed words go in, transcripts of both sides go to the person alone."""
-        spoken = _Transcript(self._room, self._person.result(), of=self._room.local_participant.identity)
-        if session.output.audio:
-            # shows each word when it is heard
-            synchronizer = TranscriptSynchronizer(next_in_chain_audio=session.output.audio, next_in_chain_text=spoken)
-            session.output.audio, session.output.transcription = synchronizer.audio_output, synchronizer.text_output
-        else:
-            session.output.transcription = spoken
-        heard = _Transcript(self._room, self._person.result(), of=self._person.result())
-
-        def on_heard(event: UserInputTranscribedEvent) -> None:
-            self._spawn(heard.replace(event.transcript, final=event.is_final))
-
-        session.on("user_input_transcribed", on_heard)
-        self._session.set_result(session)
+    async def close(self, line: PrivateLine) -> None:
+        """The person is gone for good: their words are not waited for any more."""
+        if self._lines.get(line.identity) is line:
+            del self._lines[line.identity]
+        await line.aclose()
 
     async def aclose(self) -> None:
-        """Stop listening. Words that are still waiting for the session are dropped."""
+        """Stop listening. Words that are still waiting for a session are dropped."""
         self._room.unregister_text_stream_handler(TOPIC_CHAT)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
+        for line in list(self._lines.values()):
+            await self.close(line)
+        await self._early_audio.aclose()
+        if self._permissions:
+            await self._permissions.aclose()
 
     def _on_chat(self, reader: rtc.TextStreamReader, sender: str) -> None:
         # the sender is set by the server, and empty for a hidden participant; the stream's attributes prove nothing
-        self._spawn(self._take_words(reader, sender))
+        self._tasks.spawn(self._take_words(reader, sender))
 
     async def _take_words(self, reader: rtc.TextStreamReader, sender: str) -> None:
         words = await reader.read_all()
-        async with asyncio.timeout(_SESSION_SECONDS), self._turns:  # in the order in which they came
-            # shielded: whose patience ends must not cancel what everybody else waits for
-            if sender != await asyncio.shield(self._person):
-                self._refuse(sender)
-                return
-            session = await asyncio.shield(self._session)
-            turn = TextInputEvent(words, info=reader.info, participant=self._room.remote_participants.get(sender))
-            # the framework's own way to take a typed turn: claim it, interrupt, reply
-            taken = TextInputOptions().text_input_cb(session, turn)
-            if taken is not None:
-                await taken
+        try:
+            async with asyncio.timeout(_SESSION_SECONDS):
+                line = await self._line_of(sender)
+        except TimeoutError:
+            line = None
+        if line is None:
+            self._refuse(sender)
+        else:
+            line.take(words, reader.info)
+
+    async def _line_of(self, sender: str) -> PrivateLine | None:
+        """The sender's line as soon as they have one; None when they never will."""
+        while sender not in self._lines:
+            if not sender or (self._lines and self._policy is not RoomPolicy.EVERYONE):
+                return None
+            await self._opened.wait()
+        return self._lines[sender]
 
     def _refuse(self, sender: str) -> None:
         if sender not in self._refused:
             self._refused.add(sender)
             log.warning("[INPUT REFUSED] words of another participant (once): %s", printable(sender) or "(hidden)")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+
+class PrivateLine:
+    """Between the agent and one person in a room."""
+
+    def __init__(self, room: rtc.Room, identity: str, hearers: list[str], early_audio: EarlyAudio) -> None:
+        """`hearers` are who gets the transcripts; nobody in it stands for everybody in the room."""
+        self.identity = identity
+        self.track_name = f"agent-{uuid4().hex[:12]}"
+        """Of the agent's voice for this person."""
+        self._room = room
+        self._hearers = hearers
+        self._early_audio = early_audio
+        self._session: asyncio.Future[AgentSession[None]] = asyncio.get_running_loop().create_future()
+        # the room's callbacks run in the context that was there before anybody was known
+        self._tasks = Tasks(copy_context())
+        self._turns = asyncio.Lock()
+
+    def attach(self, session: AgentSession[None]) -> None:
+        """Connect the started session: what was said and typed so far goes in, transcripts of both sides go out."""
+        spoken = _Transcript(self._room, self._hearers, of=self._room.local_participant.identity, track=self.track_name)
+        if session.output.audio:
+            # shows each word when it is heard
+            synchronizer = TranscriptSynchronizer(next_in_chain_audio=session.output.audio, next_in_chain_text=spoken)
+            session.output.audio, session.output.transcription = synchronizer.audio_output, synchronizer.text_output
+        else:
+            session.output.transcription = spoken
+        if session.input.audio:
+            session.input.audio = self._early_audio.before(session.input.audio, self.identity)
+        heard = _Transcript(self._room, self._hearers, of=self.identity)
+
+        def on_heard(event: UserInputTranscribedEvent) -> None:
+            self._tasks.spawn(heard.replace(event.transcript, final=event.is_final))
+
+        session.on("user_input_transcribed", on_heard)
+        self._session.set_result(session)
+
+    def take(self, words: str, info: rtc.TextStreamInfo) -> None:
+        """A typed turn, answered as soon as there is a session."""
+        self._tasks.spawn(self._answer(words, info))
+
+    async def aclose(self) -> None:
+        """Take nothing more. Safe to call twice."""
+        await self._tasks.cancel()
+
+    async def _answer(self, words: str, info: rtc.TextStreamInfo) -> None:
+        async with asyncio.timeout(_SESSION_SECONDS), self._turns:  # in the order in which they came
+            # shielded: whose patience ends must not cancel what everybody else waits for
+            session = await asyncio.shield(self._session)
+            turn = TextInputEvent(words, info=info, participant=self._room.remote_participants.get(self.identity))
+            # the framework's own way to take a typed turn: claim it, interrupt, reply
+            taken = TextInputOptions().text_input_cb(session, turn)
+            if taken is not None:
+                await taken
+
+
+class _Permissions:
+    """Who may listen to which of the agent's voices, where it has several.
+
+    Each call replaces the whole list, and of two in quick succession the first may arrive last: so the whole list is
+    told some more times.
+    """
+
+    def __init__(self, room: rtc.Room) -> None:
+        self._room = room
+        self._hearer: dict[str, str] = {}
+        """By the name of the track."""
+        self._rounds = 0
+        self._tasks = Tasks()
+        room.on("local_track_published", self._on_published)
+
+    def reserve(self, track_name: str, identity: str) -> None:
+        """Nobody but this person may listen to the track, which is not published yet."""
+        if not self._hearer:
+            _permit(self._room, [])
+        self._hearer[track_name] = identity
+
+    async def aclose(self) -> None:
+        self._room.off("local_track_published", self._on_published)
+        await self._tasks.cancel()
+
+    def _on_published(self, _: rtc.LocalTrackPublication, __: rtc.LocalTrack) -> None:
+        running, self._rounds = self._rounds > 0, _PERMISSION_ROUNDS
+        if not running:
+            self._tasks.spawn(self._tell_the_server())
+
+    async def _tell_the_server(self) -> None:
+        while self._rounds > 0:
+            _permit(self._room, self._permissions())
+            await asyncio.sleep(_PERMISSION_SECONDS)
+            self._rounds -= 1
+
+    def _permissions(self) -> list[rtc.ParticipantTrackPermission]:
+        tracks: dict[str, list[str]] = {}
+        for track in self._room.local_participant.track_publications.values():
+            if hearer := self._hearer.get(track.name):
+                tracks.setdefault(hearer, []).append(track.sid)
+        return [
+            rtc.ParticipantTrackPermission(participant_identity=hearer, allow_all=False, allowed_track_sids=sids)
+            for hearer, sids in tracks.items()
+        ]
+
+
+def _permit(room: rtc.Room, permissions: list[rtc.ParticipantTrackPermission]) -> None:
+    room.local_participant.set_track_subscription_permissions(
+        allow_all_participants=False, participant_permissions=permissions
+    )
+
+
+class Tasks:
+    """Background tasks that are kept until they are done; what goes wrong in one is logged."""
+
+    def __init__(self, context: Context | None = None) -> None:
+        self._context = context
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, context=self._context)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
+
+    async def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -122,11 +254,13 @@ class _Transcript(TextOutput):
     They show nothing unless each stream carries its segment, and the track of the voice it belongs to (rooms-facts 13).
     """
 
-    def __init__(self, room: rtc.Room, to: str, of: str) -> None:
+    def __init__(self, room: rtc.Room, to: list[str], of: str, track: str | None = None) -> None:
+        """`to` nobody in particular is to everybody; `track` is the name of the speaker's track, if it has several."""
         super().__init__(label="PrivateTranscript", next_in_chain=None)
         self._room = room
         self._to = to
         self._of = of
+        self._track = track
         self._segment = _new_segment()
         self._stream: rtc.TextStreamWriter | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -159,7 +293,7 @@ class _Transcript(TextOutput):
     async def _open(self, attributes: dict[str, str] | None = None, *, final: bool = False) -> rtc.TextStreamWriter:
         return await self._room.local_participant.stream_text(
             topic=TOPIC_TRANSCRIPTION,
-            destination_identities=[self._to],
+            destination_identities=self._to,
             sender_identity=self._of,
             attributes=attributes or self._attributes(final=final),
         )
@@ -177,7 +311,8 @@ class _Transcript(TextOutput):
         own = self._room.local_participant
         participant = own if own.identity == self._of else self._room.remote_participants.get(self._of)
         publications = participant.track_publications.values() if participant else ()
-        return next((p.sid for p in publications if p.source == rtc.TrackSource.SOURCE_MICROPHONE), None)
+        voices = [each for each in publications if each.source == rtc.TrackSource.SOURCE_MICROPHONE]
+        return next((each.sid for each in voices if self._track in (None, each.name)), None)
 
 
 def _new_segment() -> str:

@@ -68,6 +68,11 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "IDENTITY_NAMESPACE": "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
         "SUPABASE_AUTH_IDENTITIES": "true",
         "MAX_SESSIONS": "7",
+        "ROOM_POLICY": "everyone",
+        "PARTICIPANT_KINDS": "standard, sip",
+        "IDENTITY_FROM": "metadata",
+        "RECONNECT_GRACE": "7",
+        "ARRIVAL_TIMEOUT": "7",
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
         "TTS_FORMAT": "mp3",
@@ -75,6 +80,26 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
     before = getattr(cls(), field)
     monkeypatch.setenv(name, other.get(name, "something-else"))
     assert getattr(cls(), field) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ROOM_POLICY", "all"), ("PARTICIPANT_KINDS", "sip, agent"), ("IDENTITY_FROM", "name"), ("RECONNECT_GRACE", "-1")],
+)
+def test_a_room_setting_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=name):
+        RoomSettings()
+
+
+def test_only_the_agents_name_may_be_set_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIVEKIT_AGENT_NAME", "ROOM_POLICY", "CONSOLE_IDENTITY", "ARRIVAL_TIMEOUT"):
+        monkeypatch.setenv(name, "")
+    settings = RoomSettings()
+    assert settings.livekit_agent_name == ""
+    assert settings.room_policy == "single"
+    assert settings.console_identity == "console@localhost"
+    assert settings.arrival_timeout == 60.0
 
 
 @pytest.mark.parametrize("deadline", ["0", "-1", "31", "nan", "soon"])

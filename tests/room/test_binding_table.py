@@ -47,8 +47,8 @@ from identity import (
     open_binding,
     set_session_user,
 )
-from room.participant import RoomSettings, participant_identity, room_options
-from room.private import PrivateLine
+from room.participant import Attendance, RoomPolicy, RoomSettings, room_options
+from room.private import Lines
 from tests.room.console import run_input
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
@@ -262,10 +262,10 @@ class Probe:
         ledger, bound = self.ledgers[name], asyncio.Event()
         binding = None if self.binding == "set_session_user after start" else open_binding(ctx)
         self._listen_everywhere(ctx, ledger, bound)
-        line = PrivateLine(ctx.room)
+        lines, attendance = Lines(ctx.room, RoomPolicy.SINGLE), Attendance(ctx.room, RoomSettings())
         await ctx.connect()
-        identity = await participant_identity(ctx, RoomSettings())
-        line.open_to(identity)
+        caller = await attendance.first()
+        identity, line = caller.identity, lines.open_to(caller.identity)
         if binding and self.binding == "first":
             binding.bind(identity)
             bound.set()
@@ -277,7 +277,7 @@ class Probe:
         await session.start(
             ProbeAgent(ledger),
             room=ctx.room,
-            room_options=dataclasses.replace(room_options(identity), close_on_disconnect=True),
+            room_options=dataclasses.replace(room_options(caller, line.track_name), close_on_disconnect=True),
             session_host=True,
             record=False,
         )
