@@ -172,6 +172,8 @@ class Microphone:
 class Person:
     """Somebody in a room, while an `async with` block runs. They may leave and `come_back` in between.
 
+    `announce_early_audio` says, as front ends do, that what was said before the agent came will be sent.
+
     `agent=None` asks for no agent: who joins a room that exists, or visits somebody else's, needs none. `grants` are
     added to the token's video grants. All that was seen and heard stays here after they left.
     """
@@ -184,6 +186,7 @@ class Person:
         *,
         agent: str | None = AGENT_NAME,
         microphone: bool = True,
+        announce_early_audio: bool = False,
         departure_seconds: int = DEPARTURE_SECONDS,
         grants: Mapping[str, Any] | None = None,
     ) -> None:
@@ -196,11 +199,14 @@ class Person:
         """The values of `lk.agent.state`, as they came."""
         self.recordings: dict[str, Recording] = {}
         """What was heard, by the identity of who published it."""
+        self.offered: list[tuple[str, str]] = []
+        """The audio tracks that this person may hear: whose, and the sid."""
         self.story: list[str] = []
         """What happened, line by line, for a failing test."""
         self._url = server.url
         self._token = token(server, identity, room, agent=agent, departure_seconds=departure_seconds, grants=grants)
         self._with_microphone = microphone
+        self._announce_early_audio = announce_early_audio
         self._room: rtc.Room | None = None
         self._microphone: Microphone | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,7 +236,9 @@ class Person:
         if self._with_microphone:
             microphone = self._microphone = Microphone()
             track = rtc.LocalAudioTrack.create_audio_track("microphone", microphone.source)
-            options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+            options = rtc.TrackPublishOptions(
+                source=rtc.TrackSource.SOURCE_MICROPHONE, preconnect_buffer=self._announce_early_audio
+            )
             await room.local_participant.publish_track(track, options)
             self._do(microphone.run())
         return self
@@ -378,6 +386,7 @@ class Person:
     ) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
             recording = self.recordings[who.identity] = Recording(publication.source, publication.sid)
+            self.offered.append((who.identity, publication.sid))
             self._tell(f"hears {who.identity}")
             self._do(self._listen(track, recording))
 

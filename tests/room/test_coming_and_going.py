@@ -1,0 +1,146 @@
+"""Who the agent waits for, who it lets go, and by which door they came."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+from livekit import rtc
+
+import agent
+from identity import livekit_identity_to_uuid
+from room import participant, private
+from room.participant import RoomSettings
+from tests.room.edge import EdgeRoom
+from tests.room.product import Product
+from tests.room.worker import until, working
+
+ALICE, BOB, PHONE = "alice@example.com", "bob@example.com", "sip_+4912345@example.com"
+SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
+STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+
+Set = Callable[..., None]
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Change the worker's room settings; nobody waits longer than they say."""
+
+    def change(**values: object) -> None:
+        changed = RoomSettings.model_validate({"arrival_timeout": 5, **values})
+        monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=changed))
+
+    monkeypatch.setattr(participant, "_AFTER_THE_ROOM", 0.0)
+    monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
+    return change
+
+
+async def test_a_job_to_which_nobody_comes_ends(
+    product: Product, room: EdgeRoom, settings: Set, log: pytest.LogCaptureFixture
+) -> None:
+    settings(arrival_timeout=0.2)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await worker.idle()
+    assert room.closed
+    assert "[SESSION REFUSED] nobody came within 0.2 s" in log.text
+
+
+async def test_who_telephones_is_not_talked_to_unless_that_is_wanted(
+    product: Product, room: EdgeRoom, settings: Set
+) -> None:
+    settings(arrival_timeout=0.3)
+    room.join(PHONE, SIP)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await worker.idle()
+    assert product.profiles() == []
+
+
+async def test_who_telephones_is_nobody_who_signs_in_by_that_name(
+    product: Product, room: EdgeRoom, settings: Set
+) -> None:
+    settings(participant_kinds="standard,sip")
+    room.join(PHONE, SIP)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, PHONE, "I live in Oslo.")
+        room.close()
+        await worker.idle()
+    assert product.profiles() == [str(livekit_identity_to_uuid(PHONE, kind="sip"))]
+    assert product.profiles() != [str(livekit_identity_to_uuid(PHONE))]
+    assert product.everything_stored() == ["I live in Oslo."]
+    with sqlite3.connect(product.file) as db:
+        assert db.execute("select email from profiles").fetchall() == [(None,)]
+
+
+async def test_who_is_gone_for_good_is_let_go_though_others_stay(
+    product: Product, room: EdgeRoom, settings: Set
+) -> None:
+    settings(reconnect_grace=0.3)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.join(BOB)
+        room.leave(ALICE)
+        await worker.idle()
+    assert room.closed
+    assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
+
+
+async def test_who_comes_back_in_time_goes_on_in_the_same_session(
+    product: Product, room: EdgeRoom, settings: Set
+) -> None:
+    settings(reconnect_grace=30)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        session = product.sessions[room.name]
+        for reason in (rtc.DisconnectReason.CLIENT_INITIATED, rtc.DisconnectReason.DUPLICATE_IDENTITY):
+            room.leave(ALICE, reason)
+            room.join(ALICE)
+            await product.chat(room, ALICE, f"I left: {rtc.DisconnectReason.Name(reason)}.")
+        assert product.sessions[room.name] is session
+        room.close()
+        await worker.idle()
+    assert len(product.requests(room)) == 3
+
+
+async def test_time_away_is_not_added_up(product: Product, room: EdgeRoom, settings: Set) -> None:
+    """Away three times for half of what is granted, and there in between: nobody is let go."""
+    settings(reconnect_grace=1.0)
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        for _ in range(3):
+            room.leave(ALICE)
+            await asyncio.sleep(0.5)
+            room.join(ALICE)
+            await product.chat(room, ALICE, "I am back.")
+        assert not room.closed
+        room.close()
+        await worker.idle()
+
+
+async def test_words_that_wait_in_vain_take_nothing_with_them(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    """A message whose sender never comes is given up, and the binding that it waited for still happens."""
+    monkeypatch.setattr(private, "_SESSION_SECONDS", 0.1)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await until(lambda: room.connected)
+        room.text(ALICE, "I am early.")
+        await until(lambda: "[INPUT REFUSED]" in log.text, "the message to be given up")
+        room.join(ALICE)
+        await product.greeted(room)
+        room.close()
+        await worker.idle()
+    assert product.turns(room) == [""]
