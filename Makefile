@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
-CODE := agent.py identity.py talk.py memory room voice offline bench
+CODE := agent.py identity.py metrics.py talk.py memory room voice offline bench
 
 .DEFAULT_GOAL := help
-.PHONY: help talk start test test-rooms soak bench lint types lock clean
+.PHONY: help talk start test test-rooms soak stack bench lint types lock clean clean-stack
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -24,14 +24,17 @@ talk: .venv/.talk ## Talk to the agent in this terminal. ARGS="--as alice@exampl
 start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET).
 	@$(PYTHON) -m livekit.agents start agent.py
 
-test: .venv/.dev ## Run the tests.
+test: .venv/.dev ## Run the tests. Servers they need are fetched and built once, in minutes (make stack).
 	$(PYTHON) -m pytest $(ARGS)
 
-test-rooms: .venv/.dev ## Run the tests in real rooms, on a real livekit-server (built once, in minutes).
-	$(PYTHON) -m pytest -m rooms $(ARGS)
+test-rooms: .venv/.dev ## Run only the tests in real rooms, on a real livekit-server.
+	$(PYTHON) -m pytest -m "rooms and not soak" $(ARGS)
 
 soak: .venv/.dev ## Run the tests with their full counts.
 	$(PYTHON) -m pytest -m soak $(ARGS)
+
+stack: .venv/.dev ## Fetch and build the servers that the tests start: LiveKit, Postgres, PostgREST.
+	$(PYTHON) -m tests.stack
 
 bench: .venv/.dev ## Run the benchmarks.
 	@for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program --json || exit 1; done
@@ -44,11 +47,14 @@ types: .venv/.dev ## Check types, strictly.
 	$(IN_VENV)/basedpyright $(CODE)
 
 lock: .venv/.python ## Resolve the dependencies anew into requirements.lock.
-	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra offline --group dev \
+	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra offline --extra ops --group dev \
 	    --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 clean: ## Remove the virtual environment.
 	rm -rf .venv
+
+clean-stack: ## Remove the servers from the cache.
+	$(PYTHON) -m tests.stack --remove
 
 # uv where there is one, else one of our own, beside the packages it installs.
 .venv/.python:
@@ -73,5 +79,5 @@ clean: ## Remove the virtual environment.
 
 .venv/.dev: .venv/.talk
 	@echo "Installing what the tests need…" >&2
-	@$(FIND_UV); $(INSTALL) --extra offline --group dev >&2
+	@$(FIND_UV); $(INSTALL) --extra offline --extra ops --group dev >&2
 	@touch $@

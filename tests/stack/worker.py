@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import sys
 from contextlib import closing
@@ -16,12 +17,13 @@ from tests.stack.process import Program, until
 
 ROOT = Path(__file__).parent.parent.parent
 AGENT_NAME = "rapport"
+MANY = "100"
 READY_SECONDS = 60.0  # it takes 5 s alone on two cores
 
 # What a developer's machine may have set, and would change what is tested.
 _NOT_INHERITED = (
     *("OPENAI_", "STT_", "LLM_", "TTS_", "REALTIME_", "VOICE_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"),
-    *("IDENTITY_", "ANONYMOUS_", "MEMORY_"),
+    *("IDENTITY_", "ANONYMOUS_", "MEMORY_", "MAX_", "ROOM_", "PARTICIPANT_", "RECONNECT_", "ARRIVAL_", "SWEEP_"),
 )
 
 
@@ -39,9 +41,8 @@ class Worker:
     """`python -m livekit.agents start agent.py` while a `with` block runs.
 
     `environment` is added to what it gets; `home` is its `RAPPORT_HOME`, where it may find an earlier worker's store.
-    Unless `as_operators_do`, it takes every room however busy this machine is with the callers and the models:
-    `--simulation` is the framework's own flag for that (no limit on its side, no health port, so that several may run
-    at once), and it reports no load, see `unhurried`.
+    Several may run at once (`--simulation` is the framework's own flag for that: no health port), and each takes `MANY`
+    people, where this machine's cores and memory would decide. Unless `as_operators_do`: then neither.
     """
 
     def __init__(
@@ -53,11 +54,14 @@ class Worker:
         *,
         environment: dict[str, str] | None = None,
         as_operators_do: bool = False,
+        agent: Path = ROOT / "agent.py",
     ) -> None:
         self.home = home
+        self._agent = agent
         self.program = Program("the worker", log)
-        unhurried = ("--simulation", str(Path(__file__).parent / "unhurried" / "unhurried_agent.py"))
-        self._start = (str(ROOT / "agent.py"),) if as_operators_do else unhurried
+        own = dict(environment or {}) if as_operators_do else {"MAX_SESSIONS": MANY, **(environment or {})}
+        self.name = own.get("LIVEKIT_AGENT_NAME", AGENT_NAME)
+        self._options = () if as_operators_do else ("--simulation",)
         # a proxy would be asked even for a server on loopback: the framework passes HTTP(S)_PROXY on
         inherited = {
             name: value
@@ -68,24 +72,34 @@ class Worker:
             **inherited,
             "PYTHON_DOTENV_DISABLED": "1",  # nor a developer's .env
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),  # an `agent` elsewhere uses the shipped modules
             "LIVEKIT_URL": server.url,
             "LIVEKIT_API_KEY": server.key,
             "LIVEKIT_API_SECRET": server.secret,
             "OPENAI_BASE_URL": models_url,
             "RAPPORT_HOME": str(home),
-            **(environment or {}),
+            **own,
         }
 
     def start(self) -> None:
         """Returns when it is registered: before that the server has nobody to send (rooms-facts 0.2, 0.4). Raises
         `NotReady`."""
-        command = [sys.executable, "-m", "livekit.agents", "start", *self._start]
+        command = [sys.executable, "-m", "livekit.agents", "start", *self._options, str(self._agent)]
         self.program.run(command, environment=self._environment, folder=ROOT)
         self.program.ready_when(lambda: self.logged("registered worker"), READY_SECONDS, "it registers")
 
     def stop(self) -> int | None:
         """End it, with its jobs: as a deploy does, then by force. Returns its exit code."""
         return self.program.stop()
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out: the worker's main process is gone, and nothing else is told."""
+        os.kill(self.program.pid, signal.SIGKILL)
+
+    def jobs(self, room: str) -> list[int]:
+        """The process ids of the jobs in this room that have said something, oldest first."""
+        pids = [line["pid"] for line in self.log() if line.get("room") == room and "pid" in line]
+        return [pid for pid in dict.fromkeys(pids) if pid != self.program.pid]
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,6 +157,30 @@ class Worker:
             return []
         with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True, timeout=5)) as db:
             return db.execute(query, parameters).fetchall()
+
+    def transcript(self, email: str) -> list[tuple[str, str]]:
+        """What was said in this person's conversations, oldest first: role and text."""
+        return self._select(
+            "select role, text from messages join profiles p on p.id = user_id where email = ? order by said_at, seq",
+            email,
+        )
+
+    def conversations(self, email: str) -> list[str]:
+        """The threads of this person's conversations, oldest first."""
+        query = (
+            "select thread from conversations c join profiles p on p.id = user_id where email = ? order by c.created_at"
+        )
+        return [thread for (thread,) in self._select(query, email)]
+
+    def endings(self, email: str) -> list[str | None]:
+        """Why each session of this person ended, oldest first; None for one that lives."""
+        query = "select end_reason from sessions join profiles p on p.id = user_id where email = ? order by started_at"
+        return [reason for (reason,) in self._select(query, email)]
+
+    def living(self) -> int:
+        """How many sessions have not ended, of everybody."""
+        [(count,)] = self._select("select count(*) from sessions where ended_at is null") or [(0,)]
+        return count
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

@@ -1,0 +1,427 @@
+"""The files of `sql/`: on every kind of database, by everybody who may apply them, forwards, again, and back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, get_args
+
+import psycopg
+import pytest
+
+from memory.migrate import MIGRATIONS, Migration, MigrationError, migrate, migrations, pending
+from tests.sql.asking import Asking, Database, memory
+from tests.stack import postgres as stack
+from tests.stack.fetch import needed
+from tests.stack.postgres import HOST, Kind, Postgres
+
+ALL = [file.path.name for file in migrations()]
+ADA = "00000000-0000-4000-8000-00000000000a"
+NEW = "00000000-0000-4000-8000-00000000000f"
+
+
+@pytest.fixture(scope="module", params=["here", pytest.param("18", marks=pytest.mark.soak)])
+def server(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Postgres]:
+    """The Postgres that is taken here; with full counts also 18, if that is another one."""
+    if request.param == "here" or postgres.version == 18:
+        yield postgres
+        return
+    with Postgres(needed(stack.from_wheel)) as another:
+        yield another
+
+
+Make = Callable[..., Database]
+
+
+@pytest.fixture
+def make(server: Postgres) -> Iterator[Make]:
+    made: list[str] = []
+
+    def one(kind: Kind = "supabase", *, migrated: bool = False) -> Database:
+        made.append(server.fresh_database(kind, migrated=migrated))
+        return Database(server, made[-1])
+
+    yield one
+    for dsn in made:
+        server.drop_database(dsn)
+
+
+_SORTED = "array(select a::text from unnest({}) a order by 1)"  # who was granted first is nobody's business
+
+
+def shape(database: Database) -> dict[str, Any]:
+    """Everything that the migrations make, as the catalog says it."""
+    with database.superuser() as asking:
+        return {
+            "columns": asking.rows(
+                f"select attrelid::regclass::text, attname, format_type(atttypid, null), attnotnull,"
+                f" {_SORTED.format('attacl')}"
+                " from pg_attribute join pg_class c on c.oid = attrelid where attnum > 0"
+                " and relnamespace::regnamespace::text in ('public', 'rapport') order by 1, 2"
+            ),
+            "tables": asking.rows(
+                f"select oid::regclass::text, relkind, relrowsecurity, {_SORTED.format('relacl')}, reloptions"
+                " from pg_class"
+                " where relnamespace::regnamespace::text in ('public', 'rapport') order by 1"
+            ),
+            "constraints": asking.rows(
+                "select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint"
+                " where connamespace::regnamespace::text in ('public', 'rapport') order by 1, 2"
+            ),
+            "policies": asking.rows(
+                "select * from pg_policies where schemaname in ('public', 'rapport') order by 1, 2, 3"
+            ),
+            "functions": asking.rows(
+                f"select oid::regprocedure::text, prosrc, proconfig, {_SORTED.format('proacl')}, prosecdef"
+                " from pg_proc"
+                " where pronamespace::regnamespace::text in ('public', 'rapport') order by 1"
+            ),
+        }
+
+
+def verify(database: Database) -> None:
+    for file in migrations():
+        with database.owner() as owner:
+            owner.connection.execute("set default_transaction_read_only = on")
+            owner.connection.execute((MIGRATIONS / "verify" / file.path.name).read_bytes())
+
+
+def roll_back(database: Database, file: Migration, *, and_drop: bool = False) -> None:
+    with database.owner() as owner, owner.connection.transaction():
+        if and_drop:
+            owner.connection.execute("set local rapport.drop_data = 'yes'")
+        owner.connection.execute((MIGRATIONS / "rollback" / file.path.name).read_bytes())
+
+
+# -- the files themselves
+
+
+def test_each_migration_can_be_verified_and_undone() -> None:
+    for folder in ("rollback", "verify"):
+        assert sorted(path.name for path in (MIGRATIONS / folder).iterdir()) == ALL
+
+
+def test_the_supabase_cli_finds_the_same_files() -> None:
+    assert [file.path.name for file in migrations(MIGRATIONS.parent / "supabase" / "migrations")] == ALL
+
+
+@pytest.mark.parametrize("file", migrations(), ids=lambda file: file.name)
+def test_each_file_waits_for_no_lock_for_long_and_tells_postgrest(file: Migration) -> None:
+    text = file.path.read_text()
+
+    assert "\nset local lock_timeout = '5s';\nset local statement_timeout = '60s';\n" in text
+    assert text.endswith("\nnotify pgrst, 'reload schema';\n")
+    assert not re.search(r"\bconcurrently\b|\bsecurity definer\b|^\s*(begin|commit|rollback);", text, re.I | re.M)
+
+
+# -- each kind of database
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_of_database_is_migrated_by_an_owner_who_is_no_superuser(make: Make, kind: Kind) -> None:
+    database = make(kind)
+    with database.owner() as owner:
+        assert owner.rows("select current_user::text, rolsuper from pg_roles where rolname = current_user") == [
+            ("postgres", False)
+        ]
+
+    assert pending(database.dsn) == ALL
+    assert migrate(database.dsn) == ALL
+
+    verify(database)
+    assert pending(database.dsn) == []
+    assert migrate(database.dsn) == []
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_file_may_be_applied_again_and_changes_nothing(make: Make, kind: Kind) -> None:
+    database = make(kind, migrated=True)
+    before = shape(database)
+
+    for _ in range(2):
+        with database.owner() as owner:
+            for file in migrations():
+                with owner.connection.transaction():
+                    owner.connection.execute(file.path.read_bytes())
+
+    assert shape(database) == before
+
+
+def test_default_privileges_make_no_difference(make: Make) -> None:
+    new, old = make(migrated=True), make("before_2026_10", migrated=True)
+
+    assert shape(new) == shape(old)
+
+
+def test_a_server_with_nothing_on_it_gets_the_roles_too(server: Postgres) -> None:
+    """Nobody is `authenticator` here, and the owner is the superuser, as on a laptop."""
+    with Postgres(server.binaries, roles=False) as bare:
+        dsn = bare.dsn("postgres", stack.SUPERUSER)
+
+        assert migrate(dsn) == ALL
+
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            owner.execute("set role voice_agent")
+            owner.execute(f"""set "request.jwt.claims" = '{{"sub": "{ADA}"}}'""".encode())
+            person = Asking(owner)
+            assert person.call("ensure_profile", ADA)["created"] is True
+            assert person.rows("select id::text from public.profiles") == [(ADA,)]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                person.call("ensure_profile", NEW)
+
+
+def test_postgres_18_makes_the_same_of_them(postgres: Postgres) -> None:
+    with Postgres(needed(stack.from_wheel)) as another:
+        database = Database(another, another.fresh_database())
+        assert another.version == 18
+        verify(database)
+        here = shape(Database(postgres, postgres.fresh_database()))
+        # the catalog of another version says the same in other words: 18 names NOT NULL, 17 has MAINTAIN
+        assert {name for name, *_ in shape(database)["tables"]} == {name for name, *_ in here["tables"]}
+        assert shape(database)["policies"] == here["policies"]
+
+
+# -- an old deployment
+
+
+def test_an_old_deployment_keeps_its_rows(make: Make) -> None:
+    database = make("quickstart")
+    kept = "select id, updated_at, username, full_name, avatar_url, website from public.profiles order by id"
+    with database.owner() as owner:
+        before = owner.rows(kept)
+
+    migrate(database.dsn)
+
+    with database.owner() as owner:
+        assert owner.rows(kept) == before
+        assert len(before) == 3
+        assert owner.rows("select distinct email, is_first_login, created_at is null from public.profiles") == [
+            (None, True, False)
+        ]
+
+
+def test_an_old_deployment_takes_people_who_are_nobody_in_auth_users(make: Make) -> None:
+    database = make("quickstart", migrated=True)
+
+    with database.asking("service_role") as worker:
+        assert worker.call("ensure_profile", NEW, "new@example.com")["created"] is True
+        assert worker.call("remember", NEW, [memory()]) != []
+        assert worker.call("ensure_profile", ADA, "ada@example.com")["created"] is False
+    with database.superuser() as superuser:
+        assert superuser.changed("delete from auth.users") == 3
+        assert superuser.rows("select count(*) from public.profiles") == [(4,)]
+
+
+def test_on_an_old_deployment_nobody_sees_everybody_any_more(make: Make) -> None:
+    database = make("quickstart", migrated=True)
+
+    for role in ("authenticated", "voice_agent"):
+        with database.asking(role, ADA) as ada:
+            assert ada.rows("select id::text from public.profiles") == [(ADA,)]
+    with database.asking("anon") as anon, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        anon.rows("select id from public.profiles")
+
+
+def test_on_an_old_deployment_people_still_edit_what_the_site_lets_them(make: Make) -> None:
+    database = make("quickstart", migrated=True)
+
+    with database.asking("authenticated", ADA) as ada:
+        assert ada.changed("update public.profiles set full_name = 'Ada Lovelace', updated_at = now()") == 1
+    with database.asking("voice_agent", ADA) as ada, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ada.changed("update public.profiles set full_name = 'somebody'")
+
+
+def test_a_column_that_nobody_fills_stops_the_upgrade_by_its_name(make: Make) -> None:
+    database = make("quickstart")
+    with database.owner() as owner:
+        owner.changed("update public.profiles set username = 'unnamed-' || left(id::text, 8) || right(id::text, 1)")
+        owner.changed("alter table public.profiles alter column username set not null")
+
+    with pytest.raises(MigrationError, match=r"20261121100100_profiles\.sql.*username.*default"):
+        migrate(database.dsn)
+
+    assert pending(database.dsn) == ALL[1:]
+    with database.owner() as owner:
+        assert owner.rows("select 1 from pg_constraint where conname = 'profiles_id_fkey'") == [(1,)], "half applied"
+
+
+# -- whoever applies them
+
+
+def test_psql_applies_them_as_they_are(make: Make) -> None:
+    psql = shutil.which("psql") or pytest.skip("no psql here")
+    database, ours = make(), make(migrated=True)
+
+    for file in migrations():
+        command = [psql, database.dsn, "-q", "-v", "ON_ERROR_STOP=1", "-1", "-f", str(file.path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "WARNING" not in done.stderr
+
+    verify(database)
+    assert shape(database) == shape(ours)
+    assert migrate(database.dsn) == ALL, "ours takes over from psql, and writes the ledger"
+    assert shape(database) == shape(ours)
+
+
+def test_two_that_migrate_at_once_wait_for_each_other(make: Make) -> None:
+    database = make()
+
+    with ThreadPoolExecutor(4) as threads:
+        applied = list(threads.map(migrate, [database.dsn] * 4))
+
+    assert sorted(name for names in applied for name in names) == ALL
+    verify(database)
+
+
+def test_a_file_that_fails_leaves_nothing_and_what_was_before_it_stays(make: Make, tmp_path: Path) -> None:
+    database = make()
+    (tmp_path / "1_good.sql").write_text("create table public.good (id int);")
+    (tmp_path / "2_bad.sql").write_text("create table public.bad (id int); select 1 / 0;")
+    (tmp_path / "3_never.sql").write_text("create table public.never (id int);")
+    (tmp_path / "README.sql").write_text("not a migration")
+
+    with pytest.raises(MigrationError, match=r"2_bad\.sql: division by zero"):
+        migrate(database.dsn, tmp_path)
+
+    assert pending(database.dsn, tmp_path) == ["2_bad.sql", "3_never.sql"]
+    with database.owner() as owner:
+        assert owner.rows("select relname from pg_class where relname in ('good', 'bad', 'never')") == [("good",)]
+
+
+def test_migrations_of_other_projects_in_the_ledger_are_left_alone(make: Make, tmp_path: Path) -> None:
+    database = make()
+    (tmp_path / "20200101000000_theirs.sql").write_text("create table public.theirs (id int);")
+    migrate(database.dsn, tmp_path)
+
+    assert migrate(database.dsn) == ALL
+    with database.owner() as owner:
+        assert len(owner.rows("select version from supabase_migrations.schema_migrations")) == 1 + len(ALL)
+
+
+# -- what goes wrong is said plainly
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
+    with pytest.raises(MigrationError, match="cannot be reached") as told:
+        migrate(f"postgresql://postgres:hunter2@{HOST}:1/postgres")
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["hunter2", "postgresql://postgres:hunter2@host:port/db", "postgresql://a:hunter2%@h/d"]
+)
+def test_what_is_no_database_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(MigrationError) as told:
+        migrate(url)
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_wrong_password_is_not_repeated(postgres: Postgres) -> None:
+    with pytest.raises(MigrationError, match="password authentication failed") as told:
+        migrate(postgres.dsn().replace(postgres.password, "hunter2"))
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_folder_without_migrations_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MigrationError, match="no migrations"):
+        migrate("postgresql://", tmp_path)
+
+
+# -- back, and forth
+
+
+def test_back_to_nothing_and_forth_again(make: Make) -> None:
+    database = make(migrated=True)
+    before = shape(database)
+
+    for file in reversed(migrations()):
+        roll_back(database, file)
+
+    assert pending(database.dsn) == ALL
+    assert migrate(database.dsn) == ALL
+    verify(database)
+    assert shape(database) == before
+
+
+def test_going_back_loses_no_row_unless_told_to(make: Make) -> None:
+    database = make(migrated=True)
+    with database.asking("service_role") as worker:
+        worker.start(worker.call("ensure_profile", NEW)["id"])
+        worker.call("remember", NEW, [memory()])
+    files = list(reversed(migrations()))
+
+    for file in files[:3]:
+        roll_back(database, file)
+    for file, name in zip(files[3:5], ("memories", "conversations"), strict=True):
+        with pytest.raises(psycopg.errors.RaiseException, match=f"1 rows of public.{name} would be lost"):
+            roll_back(database, file)
+        roll_back(database, file, and_drop=True)
+    for file in files[5:]:
+        roll_back(database, file)
+
+    with database.owner() as owner:
+        assert owner.rows("select id::text from public.profiles") == [(NEW,)]
+
+
+# -- a verify that cannot fail proves nothing
+
+BROKEN = {
+    "roles": ["alter role voice_agent bypassrls", "grant usage on schema rapport to anon"],
+    "profiles": [
+        "alter table public.profiles disable row level security",
+        "alter table public.profiles add constraint profiles_id_fkey foreign key (id) references auth.users",
+        "alter table public.profiles alter column email set not null",
+        "drop policy profiles_nobody_elses on public.profiles",
+        "grant select (email) on public.profiles to anon",
+        "grant execute on function public.ensure_profile(uuid, text) to public",
+    ],
+    "conversations": [
+        "drop index public.sessions_living",
+        "alter table public.messages add id2 uuid unique, add foreign key (id2) references public.messages (id2)",
+        "drop view rapport.turn_documents cascade; drop table public.messages",
+        "revoke execute on function public.touch_session(uuid, uuid) from voice_agent",
+    ],
+    "memories": [
+        "alter table public.memories drop constraint memories_conversation_fkey",
+        "alter table public.memories disable trigger memory_replaced",
+        "drop policy memories_own on public.memories",
+        "alter table public.memory_history disable row level security",
+        "alter function public.remember(uuid, jsonb) security definer",
+        "alter function public.remember(uuid, jsonb) reset search_path",
+        "revoke insert on public.memories from service_role",
+        "drop function public.forget(uuid, text, text)",
+        "grant delete on public.memories to anon",
+    ],
+    "rights": ["drop function public.erase_user(uuid)", "grant execute on function public.export_user(uuid) to anon"],
+    "operations": [
+        "grant execute on function public.purge(timestamptz) to voice_agent",
+        "grant select on public.leases to voice_agent",
+        "alter table public.leases disable row level security",
+    ],
+    "grants": ["grant execute on function rapport.memory_replaced() to anon"],
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), [(name, one) for name, many in BROKEN.items() for one in many])
+def test_verify_notices(standing: Database, name: str, damage: str) -> None:
+    [file] = [file for file in migrations() if file.name == name]
+    check = (MIGRATIONS / "verify" / file.path.name).read_bytes()
+
+    with standing.superuser() as superuser:
+        superuser.connection.execute(check)
+        with pytest.raises(psycopg.Error), superuser.connection.transaction():
+            superuser.connection.execute(damage.encode())
+            try:
+                superuser.connection.execute(check)
+            except psycopg.Error as told:
+                assert told.sqlstate in ("P0001", "42883", "42P01"), told
+                raise
+
+
+def test_there_is_damage_for_each_verify() -> None:
+    assert list(BROKEN) == [file.name for file in migrations()]
