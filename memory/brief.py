@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
 
-from memory.categories import Category
-from memory.recall import rank
-from memory.store import Memory
+from memory.past import past_that_fits
+from memory.recall import RecallIndex
+from memory.safety import is_instruction_like, quoted
+from memory.store import Memory, Past
 
 # About 400 tokens at four characters each: more costs every turn of the call, and few precise lines answer better
 # than many (memory-facts 2a).
 MAX_CHARACTERS = 1600
 _MAX_LINE_CHARACTERS = 300
+# More do not fit, unless all are of a few words.
+_MOST_LINES = 32
 
 _OPENING = (
     "<memory>\n"
@@ -31,51 +36,96 @@ class Brief:
     matched: list[Memory]
 
 
-def brief(memories: Sequence[Memory], query: str) -> Brief:
-    """The block for one turn.
+def brief(
+    index: RecallIndex,
+    query: str,
+    *,
+    past: Sequence[Past] = (),
+    already_said: Collection[str] = (),
+    now: datetime | None = None,
+) -> Brief:
+    """The block for one turn, written out oldest first; `now` is UTC, by default the clock's.
 
-    Preferences and named facts come first, then what matches the query, then the latest; as many as fit into
-    `MAX_CHARACTERS`, written out oldest first.
+    Preferences and named facts come first, then `past` if the query asks for what held before, then what matches the
+    query, then the latest; as many as fit into `MAX_CHARACTERS`. Turns (sources) that are `already_said` in the
+    model's context are left out.
     """
-    matching = rank(memories, query)
-    chosen: dict[tuple[str, str], Memory] = {}
-    room = MAX_CHARACTERS - len(_OPENING) - len(_CLOSING) - 1  # and a line break for each line
-    for memory in [*_always_present(memories), *matching, *reversed(memories)]:
-        length = len(line(memory)) + 1
-        if (memory.category, memory.key) not in chosen and length <= room:
-            chosen[memory.category, memory.key] = memory
-            room -= length
-    if not chosen:
-        return Brief("", [])
-    lines = [line(memory) for memory in sorted(chosen.values(), key=_by_age)]
-    text = "\n".join([_OPENING, *lines, _CLOSING])
-    return Brief(text, [memory for memory in matching if (memory.category, memory.key) in chosen])
+    now = now or datetime.now(UTC)
+    matching = index.search(query, _MOST_LINES, now, without=already_said)
+    held_before = past_that_fits(past, query, now)
+    block = _Block(index)
+    for memory in islice(_other(index.always(now), already_said), _MOST_LINES):
+        block.add(memory, up_to=MAX_CHARACTERS // 2)
+    for one in held_before:
+        block.add_past(one, up_to=MAX_CHARACTERS * 3 // 4)
+    for memory in [*matching, *islice(_other(index.latest(now), already_said), _MOST_LINES)]:
+        block.add(memory)
+    return Brief(block.text(), [memory for memory in matching if memory in block])
 
 
 def line(memory: Memory) -> str:
     """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line."""
-    text = f"- {memory.said_at:%Y-%m-%d} {memory.category} {_plain(memory.key)}: {_plain(memory.value)}"
+    return _cut(f"- {memory.said_at:%Y-%m-%d} {memory.category} {harmless(memory.key)}: {harmless(memory.value)}")
+
+
+def past_line(past: Past) -> str:
+    """`- 2026-01-03 to 2026-11-02, no longer true: PREFERENCE favorite_color: red`, always one line."""
+    date, _, told = line(past.memory).removeprefix("- ").partition(" ")
+    return _cut(f"- {date} to {past.until:%Y-%m-%d}, no longer true: {told}")
+
+
+class _Block:
+    """Lines as they are chosen, each thing told once, and the room that is left for them."""
+
+    def __init__(self, index: RecallIndex) -> None:
+        self._index = index
+        self._lines: dict[Memory | Past, str] = {}
+        self._length = len(_OPENING) + 1 + len(_CLOSING)
+
+    def __contains__(self, told: Memory) -> bool:
+        return told in self._lines
+
+    def add(self, memory: Memory, up_to: int = MAX_CHARACTERS) -> None:
+        """Take it if the block stays within so many characters."""
+        shortest = len("- 2026-11-21 ") + len(memory.category) + len(_plain(memory.value))
+        if memory not in self._lines and self._length + min(shortest, _MAX_LINE_CHARACTERS) < up_to:
+            self._add(memory, self._index.once(memory, line), up_to)
+
+    def add_past(self, past: Past, up_to: int) -> None:
+        self._add(past, past_line(past), up_to)
+
+    def _add(self, told: Memory | Past, text: str, up_to: int) -> None:
+        length = self._length + len(text) + 1
+        if length <= up_to:
+            self._lines[told] = text
+            self._length = length
+
+    def text(self) -> str:
+        if not self._lines:
+            return ""
+        return "\n".join([_OPENING, *(text for _, text in sorted(self._lines.items(), key=_by_age)), _CLOSING])
+
+
+def _other(memories: Iterable[Memory], already_said: Collection[str]) -> Iterator[Memory]:
+    return (memory for memory in memories if memory.source not in already_said)
+
+
+def _by_age(told: tuple[Memory | Past, str]) -> tuple[object, ...]:
+    memory = told[0].memory if isinstance(told[0], Past) else told[0]
+    return memory.said_at, memory.category, memory.key, told[1]
+
+
+def harmless(text: str) -> str:
+    """Words that would instruct the model are told as what they are, somebody's words. Looking for them costs most of
+    a line, so that only what is told is looked through."""
+    text = text[:_MAX_LINE_CHARACTERS]
+    return _plain(quoted(text) if is_instruction_like(text) else text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _MAX_LINE_CHARACTERS else text[: _MAX_LINE_CHARACTERS - 1] + "…"
-
-
-def _always_present(memories: Sequence[Memory]) -> list[Memory]:
-    """Search finds preferences badly (memory-facts 3b), and a name is wanted in every turn. Newest first, at most
-    half of the block, so that a person with many of them is still searched."""
-    present: list[Memory] = []
-    room = MAX_CHARACTERS // 2
-    for memory in reversed(memories):
-        named = memory.source is None and memory.category is Category.FACT
-        length = len(line(memory)) + 1
-        if (named or memory.category is Category.PREFERENCE) and length <= room:
-            present.append(memory)
-            room -= length
-    return present
 
 
 def _plain(text: str) -> str:
     """One line, and no way to close the block early or to open another."""
     return re.sub(r"\s+", " ", text).replace("<", "‹").replace(">", "›").strip()
-
-
-def _by_age(memory: Memory) -> tuple[object, ...]:
-    return memory.said_at, memory.category, memory.key

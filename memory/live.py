@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
-from memory.categories import Category
-from memory.store import Memory
+from memory.brief import Brief, brief
+from memory.capture import Statement, statements_in
+from memory.known import Known
+from memory.store import Memory, Past, Session
+
+if TYPE_CHECKING:
+    from memory.conversation import Conversation
 
 Action = Literal["remembered", "recalled", "forgotten"]
 Observer = Callable[[Action, Memory], None]
-"""Told of what happens to one user's memories, in the acting task; must neither block nor raise."""
+"""Told of what happens to one user's memories, in the acting task, where perhaps nobody is bound; must neither block
+nor raise."""
 
-_Key = tuple[Category, str]
-_Change = tuple[Action, Memory] | None
-"""None stands for "all forgotten"."""
+_Change = tuple[Literal["put", "take out"], Memory] | None
+"""None stands for "everything forgotten"."""
 
 
 class LiveSession:
-    """One open session of one user."""
+    """One open session of one user. It belongs to the event loop that loads it."""
 
-    def __init__(self, user: UUID) -> None:
+    def __init__(self, user: UUID, *, remembered: bool = True) -> None:
         self.user = user
+        self.remembered = remembered
+        """False for an anonymous identity: nothing is stored for it."""
         self.observers: list[Observer] = []
+        self.loaded = asyncio.Event()
+        """Set once its memories are here, at the start or later."""
+        self.talk: Conversation | None = None
+        """How it is written; None for who only reads."""
+        self.stored: Session | None = None
+        """What the store said when it started; None until then, and after everything was forgotten."""
+        self.erased = False
+        """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
+
+    @property
+    def conversation(self) -> UUID | None:
+        return self.stored.conversation if self.stored else None
 
 
 class _Person:
@@ -34,18 +55,20 @@ class _Person:
 
     def __init__(self) -> None:
         self.sessions: list[LiveSession] = []
-        self.memories: dict[_Key, Memory] = {}
+        self.known = Known()
         self.loaded = False
+        self.before: Statement | None = None
+        """The last thing they stated in the turn before: "no wait, it's green" is about that."""
 
     def apply(self, change: _Change) -> None:
         if change is None:
-            self.memories.clear()
+            self.known, self.before = Known(), None
             return
         action, memory = change
-        if action == "remembered":
-            self.memories[memory.category, memory.key] = memory
+        if action == "put":
+            self.known.put(memory)
         else:
-            self.memories.pop((memory.category, memory.key), None)
+            self.known.take_out(memory.category, memory.key)
 
 
 class LiveMemories:
@@ -55,23 +78,31 @@ class LiveMemories:
         self._people: dict[UUID, _Person] = {}
         self._lock = threading.Lock()
 
-    def open(self, user: UUID) -> LiveSession:
-        session = LiveSession(user)
+    # -- sessions
+
+    def open(self, user: UUID, *, remembered: bool = True) -> LiveSession:
+        session = LiveSession(user, remembered=remembered)
         with self._lock:
             self._people.setdefault(user, _Person()).sessions.append(session)
         return session
 
-    def loaded(self, session: LiveSession, stored: Iterable[Memory]) -> None:
+    def await_loading(self, session: LiveSession) -> None:
+        """The user's memories are going to be read, perhaps again."""
+        with self._lock:
+            session.missed = session.missed or []
+
+    def loaded(self, session: LiveSession, stored: Known) -> None:
         """Take over what the store had. What changed while it was being read is newer than what was read."""
         with self._lock:
             person = self._people.get(session.user)
-            if person is None:
+            if person is None or session not in person.sessions:
                 return
-            person.memories = {(memory.category, memory.key): memory for memory in stored}
+            person.known = stored
             person.loaded = True
             for change in session.missed or []:
                 person.apply(change)
             session.missed = None
+        session.loaded.set()
 
     def close(self, session: LiveSession) -> None:
         """End it; the user's last one takes their memories along. Safe to call twice."""
@@ -82,46 +113,96 @@ class LiveMemories:
                 if not person.sessions:
                     del self._people[session.user]
 
-    def of(self, user: UUID) -> list[Memory]:
-        """What is known here, oldest first; only what was said since, if nothing is loaded."""
-        with self._lock:
-            person = self._people.get(user)
-            memories = list(person.memories.values()) if person else []
-        return sorted(memories, key=lambda memory: (memory.said_at, memory.category, memory.key))
-
-    def knows(self, user: UUID) -> bool:
-        """Are all memories of the user here?"""
+    def is_loaded(self, user: UUID) -> bool:
+        """Did the memories of the user arrive?"""
         with self._lock:
             return user in self._people and self._people[user].loaded
 
-    def remembered(self, user: UUID, memory: Memory) -> None:
-        self._change(user, ("remembered", memory))
-
-    def forgotten(self, user: UUID, memory: Memory) -> None:
-        self._change(user, ("forgotten", memory))
-
-    def recalled(self, user: UUID, memory: Memory) -> None:
-        self._tell(user, "recalled", [memory])
-
-    def all_forgotten(self, user: UUID) -> None:
-        gone = self.of(user)
-        self._change(user, None)
-        self._tell(user, "forgotten", gone)
-
-    def _change(self, user: UUID, change: _Change) -> None:
+    def latest(self, user: UUID) -> LiveSession | None:
+        """The session that the user opened last here."""
         with self._lock:
-            if person := self._people.get(user):
-                person.apply(change)
-                for session in person.sessions:
-                    if session.missed is not None:
-                        session.missed.append(change)
-        if change:
-            self._tell(user, change[0], [change[1]])
+            return self._people[user].sessions[-1] if user in self._people else None
 
-    def _tell(self, user: UUID, action: Action, memories: Iterable[Memory]) -> None:
+    # -- what is known here: only what was said since, if nothing is loaded
+
+    def of(self, user: UUID) -> list[Memory]:
+        """Oldest first."""
+        with self._known(user) as known:
+            return known.index.memories()
+
+    def has_all(self, user: UUID) -> bool:
+        """Are all memories of the user here? Of very many the oldest are left to the store."""
+        with self._known(user) as known:
+            return self._people[user].loaded and known.complete if user in self._people else False
+
+    def past(self, user: UUID) -> list[Past]:
+        """In the order in which it passed."""
+        with self._known(user) as known:
+            return known.past()
+
+    def search(self, user: UUID, query: str, limit: int) -> list[Memory]:
+        """Best first."""
+        with self._known(user) as known:
+            return known.index.search(query, limit)
+
+    def brief(self, user: UUID, query: str, already_said: Collection[str]) -> Brief:
+        with self._known(user) as known:
+            return brief(known.index, query, past=known.past(), already_said=already_said)
+
+    # -- what happens to it
+
+    def statements_in(self, user: UUID, turn: str) -> tuple[list[Statement], Statement | None]:
+        """What a turn states, given the last thing that was stated in the turn before; and that."""
+        with self._lock:
+            person = self._people.get(user) or _Person()
+            before = person.before
+            statements = statements_in(turn, before)
+            person.before = statements[-1] if statements else None
+        return statements, before
+
+    def take(self, user: UUID, find_news: Callable[[Known], list[Memory]]) -> list[Memory]:
+        """Take over what is news here, and return it. Nobody is told of it."""
+        with self._known(user) as known:
+            news = find_news(known)
+            for memory in news:
+                self._apply(user, ("put", memory))
+        return news
+
+    def put(self, user: UUID, memory: Memory) -> None:
+        with self._lock:
+            self._apply(user, ("put", memory))
+
+    def take_out(self, user: UUID, memory: Memory) -> None:
+        """It and its past."""
+        with self._lock:
+            self._apply(user, ("take out", memory))
+
+    def take_out_everything(self, user: UUID) -> list[Memory]:
+        """What was there. The user's sessions go on, in conversations of which nothing is kept."""
+        with self._known(user) as known:
+            gone = known.index.memories()
+            self._apply(user, None)
+            for session in self._people[user].sessions if user in self._people else []:
+                session.stored, session.erased = None, True
+        return gone
+
+    def tell(self, user: UUID, action: Action, memories: Iterable[Memory]) -> None:
         with self._lock:
             person = self._people.get(user)
             observers = [observer for session in person.sessions for observer in session.observers] if person else []
         for memory in memories:
             for observer in observers:
                 observer(action, memory)
+
+    def _apply(self, user: UUID, change: _Change) -> None:
+        if person := self._people.get(user):
+            person.apply(change)
+            for session in person.sessions:
+                if session.missed is not None:
+                    session.missed.append(change)
+
+    @contextmanager
+    def _known(self, user: UUID) -> Generator[Known]:
+        with self._lock:
+            person = self._people.get(user)
+            yield person.known if person else Known()

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from memory.keys import Access, StoreMisconfigured, access
 from memory.sqlite import SqliteStore
 from memory.store import Store
 
 
 class MemorySettings(BaseSettings):
-    """`rapport_home` holds the embedded store; `memory_deadline` is how long, in seconds, anybody waits for a store."""
+    """`rapport_home` holds the embedded store, unless `supabase_url` names a project.
+
+    `memory_deadline`: how long, in seconds, anybody waits for a store.
+    `memory_extraction`: what finds the statements in a turn and sums conversations up, our rules or the model.
+    `resume_window`: how long, in seconds, a conversation that was left can be taken up again.
+    `transcript_retention_days`: how long what was said is kept; 0 keeps none of it.
+    `supabase_secret_key`, or its legacy form `supabase_service_role_key`: what the worker gets in with.
+    `supabase_publishable_key`, or its legacy form `supabase_anon_key`: enough where each person has a token.
+    `supabase_jwt_secret` (HS256) or `supabase_signing_jwk` (a private ES256 or RS256 key, which comes first): signs a
+    token for each person, and row-level security then holds for all that is done for them.
+    `supabase_role`: the database role in these tokens.
+    `database_url`: the database itself, for operators' commands alone.
+    """
 
     model_config = SettingsConfigDict(
         alias_generator=str.upper, populate_by_name=True, env_ignore_empty=True, frozen=True
@@ -21,8 +35,77 @@ class MemorySettings(BaseSettings):
 
     rapport_home: Path = Field(default_factory=lambda: user_data_path("rapport"))
     memory_deadline: float = Field(default=1.5, gt=0, le=30)
+    memory_extraction: Literal["rules", "llm"] = "rules"
+    resume_window: float = Field(default=1800.0, ge=0)
+    transcript_retention_days: int = Field(default=30, ge=0, le=36_500)
+    supabase_url: str | None = None
+    supabase_secret_key: SecretStr | None = None
+    supabase_service_role_key: SecretStr | None = None
+    supabase_publishable_key: SecretStr | None = None
+    supabase_anon_key: SecretStr | None = None
+    supabase_jwt_secret: SecretStr | None = None
+    supabase_signing_jwk: SecretStr | None = None
+    supabase_role: str = "authenticated"
+    database_url: SecretStr | None = None
+
+    @property
+    def embedded_store(self) -> Path:
+        return self.rapport_home.expanduser() / "rapport.db"
+
+    @property
+    def supabase_keys(self) -> dict[str, str | None]:
+        """By the name of their variable."""
+        keys = {
+            "SUPABASE_SECRET_KEY": self.supabase_secret_key,
+            "SUPABASE_SERVICE_ROLE_KEY": self.supabase_service_role_key,
+            "SUPABASE_PUBLISHABLE_KEY": self.supabase_publishable_key,
+            "SUPABASE_ANON_KEY": self.supabase_anon_key,
+            "SUPABASE_SIGNING_JWK": self.supabase_signing_jwk,
+            "SUPABASE_JWT_SECRET": self.supabase_jwt_secret,
+        }
+        return {name: key.get_secret_value() if key else None for name, key in keys.items()}
+
+    def supabase(self) -> Access | None:
+        """The project, if one is named. Raises `StoreMisconfigured`."""
+        return access(url=self.supabase_url, keys=self.supabase_keys, role=self.supabase_role)
 
 
 def open_store(settings: MemorySettings) -> Store:
-    """The store that the settings name. Opens nothing yet."""
-    return SqliteStore(settings.rapport_home.expanduser() / "rapport.db")
+    """The store that the settings name. Opens nothing yet.
+
+    Raises `StoreMisconfigured` where they name one that cannot be: nobody's memories are put elsewhere instead.
+    """
+    if (project := settings.supabase()) is None:
+        return SqliteStore(settings.embedded_store)
+    from memory.supabase import SupabaseStore  # noqa: PLC0415 - who keeps memories on this machine need not have it
+
+    # two tries fit into what anybody waits
+    return SupabaseStore(project, first_try=settings.memory_deadline * 0.6)
+
+
+def why_off(settings: MemorySettings) -> str | None:
+    """What has to be changed before anything can be remembered; None where the settings are in order."""
+    try:
+        settings.supabase()
+    except StoreMisconfigured as error:
+        return str(error)
+    return None
+
+
+def preload_modules(settings: MemorySettings) -> list[str]:
+    """What the processes that jobs are forked from should have imported for this store."""
+    if why_off(settings):
+        return []
+    if settings.supabase_url is None:
+        return ["sqlite3"]
+    from memory.supabase import PRELOAD  # noqa: PLC0415
+
+    return list(PRELOAD)
+
+
+def prepare_store(settings: MemorySettings) -> None:
+    """Import and make, before a job has somebody waiting, what its store needs. Opens no connection."""
+    if why_off(settings) is None and settings.supabase_url is not None:
+        from memory.supabase import prepare  # noqa: PLC0415
+
+        prepare()

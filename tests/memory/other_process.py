@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -22,17 +22,32 @@ async def _write_many(path: Path, user: UUID, name: str, count: int) -> list[str
     store = SqliteStore(path)
     confirmed = []
     for i in range(count):
-        kept = await store.remember(user, _said(f"{name}-{i}", source=f"{name}-{i}"))
-        confirmed.append(kept.key if kept else "")
+        confirmed += [kept.key for kept in await store.remember(user, [_said(f"{name}-{i}", source=f"{name}-{i}")])]
     await store.aclose()
     return confirmed
+
+
+def start_many(path: str, user: str, thread: str, jobs: list[str]) -> list[tuple[str, str, bool, bool]]:
+    """Start a session for each job at once; session, conversation, resumed and created of each."""
+    return asyncio.run(_start_many(Path(path), UUID(user), thread, jobs))
+
+
+async def _start_many(path: Path, user: UUID, thread: str, jobs: list[str]) -> list[tuple[str, str, bool, bool]]:
+    store, half_an_hour = SqliteStore(path), timedelta(minutes=30)
+    starts = [
+        store.start_session(user, email=None, thread=thread, job=job, room=job, resume_within=half_an_hour, turns=10)
+        for job in jobs
+    ]
+    sessions = await asyncio.gather(*starts)
+    await store.aclose()
+    return [(str(session.id), str(session.conversation), session.resumed, session.created) for session in sessions]
 
 
 async def _write_until_killed(path: Path, user: UUID) -> None:
     store = SqliteStore(path)
     for i in range(1_000_000):
-        kept = await store.remember(user, _said(f"key-{i}"))
-        print(kept.key if kept else "lost", flush=True)  # noqa: T201 - how the test hears what was confirmed
+        (kept,) = await store.remember(user, [_said(f"key-{i}")])
+        print(kept.key, flush=True)  # noqa: T201 - how the test hears what was confirmed
 
 
 def _said(key: str, source: str | None = None) -> Memory:

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from contextvars import Context, copy_context
@@ -27,12 +27,12 @@ import identity
 from identity import NoSessionUser, set_session_user
 from memory.categories import Category, CategoryError
 from memory.live import Action, LiveSession
-from memory.manager import MemoryManager, MemoryOff
+from memory.manager import MemoryManager, MemoryOff, Provenance
 from memory.sqlite import SqliteStore
-from memory.store import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Store, StoreError
+from memory.store import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Past, Store, StoreError
 from tests.memory.contract import ALICE, BOB, NOON
 
-TWINS = ["store", "retrieve", "retrieve_all", "forget", "recall", "memories", "forget_everything"]
+TWINS = ["store", "retrieve", "retrieve_all", "forget", "recall", "memories", "past", "why", "forget_everything"]
 
 
 @pytest.fixture
@@ -88,6 +88,9 @@ SCENARIO: list[tuple[str, tuple[Any, ...]]] = [
     ("recall", ("photosynthesis",)),
     ("recall", ("favorite color cat", 1)),
     ("memories", ()),
+    ("past", ()),
+    ("why", ("FACT", "cat")),
+    ("why", ("FACT", "dog")),
     ("forget", ("FACT", "cat")),
     ("forget", ("FACT", "cat")),
     ("store", ("HOBBY", "a", "b")),
@@ -118,6 +121,8 @@ def test_the_twins_agree_on_a_whole_scenario(path: Path) -> None:
     awaited = [said_by(getattr(manager, f"a{name}"), arguments) for name, arguments in SCENARIO]
     assert sync == awaited
     assert sync[5] == "green"
+    assert sync[13] == [(Category.PREFERENCE, "favorite_color", "blue")]
+    assert sync[14:16] == ["Tilda", None]
     assert sync[-3:] == [1, 0, []]
 
 
@@ -131,13 +136,16 @@ async def _awaited(manager: MemoryManager, answer: Awaitable[object]) -> object:
 def _timeless(answer: object) -> object:
     if isinstance(answer, list):
         return [_timeless(one) for one in answer]
-    return (answer.category, answer.key, answer.value, answer.source) if isinstance(answer, Memory) else answer
+    if isinstance(answer, Provenance):
+        return answer.words
+    memory = answer.memory if isinstance(answer, Past) else answer
+    return (memory.category, memory.key, memory.value) if isinstance(memory, Memory) else answer
 
 
 @pytest.mark.parametrize("name", TWINS)
 async def test_without_a_user_nothing_is_touched(manager: MemoryManager, path: Path, name: str) -> None:
     arguments = {"store": ("FACT", "a", "b"), "retrieve": ("FACT", "a"), "retrieve_all": ("FACT",)}
-    arguments |= {"forget": ("FACT", "a"), "recall": ("a",)}
+    arguments |= {"forget": ("FACT", "a"), "recall": ("a",), "why": ("FACT", "a")}
     with pytest.raises(NoSessionUser):
         getattr(manager, name)(*arguments.get(name, ()))
     with pytest.raises(NoSessionUser):
@@ -331,9 +339,9 @@ async def test_the_user_is_whoever_called_even_if_another_is_bound_before_it_is_
     gate = asyncio.Event()
 
     class Late(SqliteStore):
-        async def remember(self, user: UUID, memory: Memory) -> Memory | None:
+        async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
             await gate.wait()
-            return await super().remember(user, memory)
+            return await super().remember(user, memories)
 
     manager = MemoryManager(lambda: Late(path), deadline=5)
     context = copy_context()
@@ -383,8 +391,10 @@ async def test_an_anonymous_visitor_writes_nothing_and_finds_nothing(manager: Me
         ):
             with pytest.raises(MemoryOff):
                 sync()
-        assert await manager.capture("my name is Alice", "turn-1", NOON) is None
+        assert await manager.capture("my name is Alice", "turn-1", NOON) == []
         assert await manager.aretrieve("FACT", "a") is None
+        assert await manager.awhy("FACT", "a") is None
+        assert await manager.apast() == []
         assert await manager.aretrieve_all("FACT") == {}
         assert await manager.amemories() == await manager.arecall("name") == []
         assert manager.brief("what is my name") == ""
@@ -481,18 +491,20 @@ async def test_a_turn_is_captured_once_per_source_in_the_persons_words(manager: 
     set_session_user("alice@example.com")
     kept = await manager.capture("well, i love reading books", "turn-1", NOON)
     key = f"user_input_{int(NOON.timestamp() * 1000)}"
-    assert kept == Memory(Category.INTEREST, key, "i love reading books", NOON, "turn-1")
-    assert await manager.capture("well, i love reading books", "turn-1", NOON) is None
-    assert await manager.capture("i love reading books", "turn-1", NOON + timedelta(seconds=9)) is None
-    assert await manager.amemories() == [kept]
+    assert kept == [Memory(Category.INTEREST, key, "i love reading books", NOON, "turn-1")]
+    assert await manager.capture("well, i love reading books", "turn-1", NOON) == []
+    assert await manager.capture("i love playing chess", "turn-1", NOON + timedelta(seconds=9)) == []
+    assert await manager.amemories() == kept
 
 
 async def test_two_turns_of_one_millisecond_are_both_kept(manager: MemoryManager) -> None:
     set_session_user("alice@example.com")
     async with session(manager):
-        await manager.capture("i have a dog", "turn-1", NOON)
-        await manager.capture("i have a cat", "turn-2", NOON)
-        assert values(await manager.amemories()) == ["i have a dog", "i have a cat"]
+        await manager.capture("i love reading books", "turn-1", NOON)
+        await manager.capture("i love playing chess", "turn-2", NOON)
+        assert values(await manager.amemories()) == ["i love reading books", "i love playing chess"]
+        await manager.flush(5)
+    assert values(await manager.amemories()) == ["i love reading books", "i love playing chess"]
 
 
 @pytest.mark.parametrize("turn", ["What's my favorite color?", "do i have a dog", "forget my address", "hello", ""])
@@ -500,16 +512,14 @@ async def test_a_question_or_command_keeps_nothing_and_opens_nothing(
     manager: MemoryManager, path: Path, turn: str
 ) -> None:
     set_session_user("alice@example.com")
-    assert await manager.capture(turn, "turn-1", NOON) is None
+    assert await manager.capture(turn, "turn-1", NOON) == []
     assert not path.exists()
 
 
 @pytest.mark.parametrize("turn", ["my name is \0Alice", "my name is \ud800Alice", "my name is Alice\udfff"], ids=ascii)
 async def test_a_captured_turn_is_kept_without_what_no_database_takes(manager: MemoryManager, turn: str) -> None:
     set_session_user("alice@example.com")
-    kept = await manager.capture(turn, "turn-1", NOON)
-    assert kept
-    assert kept.value == "my name is Alice"
+    assert values(await manager.capture(turn, "turn-1", NOON)) == ["my name is Alice"]
 
 
 # -- a second session of the same person
@@ -593,7 +603,9 @@ async def test_after_200_sessions_nothing_has_piled_up(manager: MemoryManager) -
 
     await asyncio.gather(*(one(i) for i in range(200)))
     assert manager._live._people == {}
-    assert len(manager._stores) == 1
+    assert len(manager._clients) == 1
+    await manager.flush(5)
+    assert manager.depth() == 0
 
 
 async def test_a_session_whose_loading_failed_can_be_closed_and_leaves_nothing(path: Path) -> None:
@@ -614,6 +626,7 @@ async def test_what_is_said_while_memories_load_is_not_lost(path: Path) -> None:
         await manager.astore("PREFERENCE", "favorite_color", "green")
         await manager.capture("my cat is called Tilda", "turn-1", NOON)
         gate.set()
+    await manager.flush(5)
     assert "green" in manager.brief("")
     assert "blue" not in manager.brief("")
     assert "Tilda" in manager.brief("")
@@ -698,10 +711,10 @@ async def test_an_observer_hears_of_what_happens_to_its_users_memories(manager: 
         manager.brief("photosynthesis")
         await manager.aforget("PREFERENCE", "favorite_color")
         await manager.aforget("PREFERENCE", "favorite_color")
-        kept = await manager.capture("my cat is called Tilda", "turn-1", NOON)
+        (kept,) = await manager.capture("my cat is called Tilda", "turn-1", NOON)
         await manager.capture("my cat is called Tilda", "turn-1", NOON)
+        await manager.flush(5)
         await manager.aforget_everything()
-    assert kept
     color = "favorite_color"
     assert heard == [
         ("remembered", color),
@@ -846,6 +859,7 @@ async def test_no_log_line_holds_what_was_said(
         await manager.capture("i live in zanzibar", "turn-1", NOON)
         await manager.capture("i live in zanzibar", "turn-1", NOON)
         await manager.capture("where is zanzibar?", "turn-2", NOON)
+        await manager.flush(5)
         await manager.astore("FACT", "locker", "4711")
         await manager.astore("FACT", "pet", "quokka")
         manager.store("FACT", "home", "lighthouse")

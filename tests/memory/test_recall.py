@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from memory import recall
 from memory.categories import Category
-from memory.recall import rank, words
+from memory.recall import RecallIndex, rank
 from memory.store import Memory
-from tests.memory.contract import said
+from memory.words import words
+from tests.memory.contract import NOON, said
 
 LIFE = [
     said(value, key, Category.FACT, later=i)
@@ -125,11 +130,122 @@ def test_the_order_is_the_same_in_every_process() -> None:
 def test_a_lifetime_of_memories_is_ranked_within_a_turn() -> None:
     dice = random.Random(4)  # noqa: S311 - examples, not secrets
     vocabulary = [f"word{i}" for i in range(2000)]
-    memories = [said(" ".join(dice.choices(vocabulary, k=12)), f"k{i}", later=i) for i in range(2000)]
-    start = time.perf_counter()
-    rank(memories, "word1 word2 word3 word4 word5")
-    assert time.perf_counter() - start < 0.5, "measured: about 0.03 s"
+    index = RecallIndex(said(" ".join(dice.choices(vocabulary, k=12)), f"k{i}", later=i) for i in range(2000))
+    start = time.thread_time()
+    for _ in range(20):
+        assert index.search("word1 word2 word3 word4 word5", 60)
+    assert time.thread_time() - start < 20 * 0.02, "measured: about 0.0005 s each"
 
 
 def _key(memory: Memory) -> str:
     return memory.key
+
+
+# -- an index that is kept
+
+
+def test_an_index_of_one_by_one_ranks_like_one_built_anew() -> None:
+    dice = random.Random(6)  # noqa: S311 - examples, not secrets
+    vocabulary = "cat dog house river code blue green Lisbon walk sing".split()
+    conversations = [None, UUID(int=1), UUID(int=2)]
+    index, kept = RecallIndex(), dict[str, Memory]()
+    for i in range(300):
+        key = f"k{dice.randint(0, 40)}"
+        if dice.random() < 0.3:
+            assert index.remove(Category.FACT, key) == (kept.pop(key, None) is not None)
+            continue
+        memory = said(
+            " ".join(dice.choices(vocabulary, k=4)), key, Category.FACT, later=dice.randint(0, 9999) + i / 1000
+        )
+        kept[key] = memory = replace(memory, conversation=dice.choice(conversations))
+        index.put(memory)
+        query = " ".join(dice.choices(vocabulary, k=2))
+        anew = RecallIndex(sorted(kept.values(), key=lambda memory: memory.said_at))
+        assert index.search(query, now=NOON) == anew.search(query, now=NOON)
+        assert index.memories(NOON) == anew.memories(NOON)
+    assert len(index) == len(kept) > 10
+
+
+def test_a_replaced_memory_is_found_by_its_new_words_only() -> None:
+    index = RecallIndex([said("blue")])
+    index.put(said("green", later=1))
+    assert index.search("blue") == []
+    assert [memory.value for memory in index.search("green")] == ["green"]
+    assert len(index) == 1
+
+
+def test_nothing_is_left_of_what_was_forgotten() -> None:
+    index = RecallIndex([said("blue"), said("my pin is zanzibar", "user_input_1")])
+    index.remove(Category.PREFERENCE, "user_input_1")
+    assert b"zanzibar" not in pickle.dumps(vars(index))
+    assert b"blue" in pickle.dumps(vars(index))
+    index.clear()
+    assert b"blue" not in pickle.dumps(vars(index))
+    assert (index.memories(), index.search("blue"), len(index)) == ([], [], 0)
+
+
+def test_a_memory_beside_one_that_matches_is_found_too() -> None:
+    talk, other = UUID(int=1), UUID(int=2)
+    asked = replace(said("we talked about my holiday", "user_input_1", later=1), conversation=talk)
+    answer = replace(said("it was Corsica in the end", "user_input_2", later=2), conversation=talk)
+    elsewhere = replace(said("it was Sweden in the end", "user_input_3", later=3), conversation=other)
+    assert RecallIndex([asked, answer, elsewhere]).search("where did my holiday go") == [asked, answer]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("what did i say in May", "ran a race"), ("2025", "read a book"), ("which plans do i have", "fly to Rome")],
+)
+def test_a_memory_is_found_by_its_date_and_its_kind(query: str, found: str) -> None:
+    memories = [
+        Memory(Category.EXPERIENCE, "user_input_1", "ran a race", datetime(2024, 5, 7, tzinfo=UTC)),
+        Memory(Category.EXPERIENCE, "user_input_2", "read a book", datetime(2025, 6, 7, tzinfo=UTC)),
+        Memory(Category.PLAN, "user_input_3", "fly to Rome", datetime(2024, 7, 7, tzinfo=UTC)),
+    ]
+    assert [memory.value for memory in rank(memories, query)] == [found]
+
+
+def test_an_expired_memory_is_neither_found_nor_listed() -> None:
+    end = NOON + timedelta(hours=1)
+    parking = replace(said("parking on level four", "car"), expires_at=end)
+    index = RecallIndex([parking, said("blue")])
+    assert index.search("parking", now=end - timedelta(microseconds=1)) == [parking]
+    assert index.search("parking", now=end) == []
+    assert parking not in index.memories(end)
+    assert parking not in list(index.always(end)) + list(index.latest(end))
+
+
+def test_a_memory_that_was_told_again_without_an_end_does_not_expire() -> None:
+    index = RecallIndex([replace(said("blue"), expires_at=NOON + timedelta(hours=1))])
+    index.put(said("blue"))
+    assert index.memories(NOON + timedelta(days=1)) == [said("blue")]
+
+
+def test_over_its_limit_the_oldest_statements_are_left_to_the_store() -> None:
+    talk = [said(f"i saw bird {i}", f"user_input_{i}", Category.FACT, later=i) for i in range(10)]
+    index = RecallIndex([said("blue", later=-1), *talk], limit=5)
+    assert index.left_out == 6
+    assert index.memories(NOON) == [said("blue", later=-1), *talk[6:]], "a preference stays, however old"
+    assert RecallIndex(talk).left_out == 0
+
+
+def test_turns_that_are_not_wanted_do_not_take_the_place_of_others() -> None:
+    talk = [said(f"i saw bird {i}", f"user_input_{i}", later=i, source=f"turn-{i}") for i in range(100)]
+    found = RecallIndex(talk).search("bird", 3, without=[f"turn-{i}" for i in range(5, 100)])
+    assert [memory.source for memory in found] == ["turn-4", "turn-3", "turn-2"]
+
+
+@pytest.mark.parametrize(
+    ("category", "key", "told"),
+    [
+        (Category.PREFERENCE, "favorite_color", True),
+        (Category.PREFERENCE, "user_input_1", True),
+        (Category.FACT, "name", True),
+        (Category.RELATIONSHIP, "wife", True),
+        (Category.FACT, "user_input_1", False),
+        (Category.RELATIONSHIP, "user_input_1", False),
+        (Category.PLAN, "holiday", False),
+    ],
+)
+def test_preferences_and_who_the_person_is_are_always_told(category: Category, key: str, told: bool) -> None:
+    assert list(RecallIndex([said("x", key, category)]).always()) == [said("x", key, category)] * told

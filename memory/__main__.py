@@ -1,0 +1,254 @@
+"""What operators do with people's memories: look, take away, bring back, delete; and whether the store is in order.
+
+    python -m memory doctor
+    python -m memory list --identity alice@example.com
+    python -m memory export --identity alice@example.com --output alice.json
+    python -m memory import alice.json --identity alice@example.com
+    python -m memory erase --user edabafbb-61ad-51d6-9fd8-e976c892a731
+    python -m memory sessions --living
+    python -m memory migrate --database-url postgresql://…
+
+Works on the store that the environment names, as the worker does. With --json the last line is one JSON object. Exit
+status 0: it is so, or was done; 1: it is not, or was not; 2: the question was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from dotenv import load_dotenv
+from pydantic import ValidationError
+
+from identity import IdentityError, livekit_identity_to_uuid
+from memory import doctor
+from memory.document import timestamp
+from memory.migrate import MigrationError, migrate, pending
+from memory.settings import MemorySettings, open_store
+from memory.store import Memory, SessionRecord, Store, StoreError
+
+DONE, NOT_DONE, WRONG_QUESTION = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`lines` are for people, `found` for programs."""
+
+    status: int
+    lines: list[str]
+    found: dict[str, Any]
+
+
+class WrongQuestion(Exception):
+    """What was asked makes no sense; the text says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    load_dotenv(".env.local")
+    load_dotenv()
+    try:
+        answer = asyncio.run(_answer(options))
+    except WrongQuestion as error:
+        answer = Answer(WRONG_QUESTION, [], {"error": str(error)})
+    except (StoreError, MigrationError, OSError) as error:
+        answer = Answer(NOT_DONE, [], {"error": str(error)})
+    if "error" in answer.found:
+        _say(str(answer.found["error"]), sys.stderr)
+    if options.json:
+        _say(json.dumps({"ok": answer.status == DONE} | answer.found, ensure_ascii=False))
+    else:
+        for line in answer.lines:
+            _say(line)
+    return answer.status
+
+
+async def _answer(options: argparse.Namespace) -> Answer:
+    settings = _settings()
+    if options.command == "doctor":
+        return await _doctor(settings)
+    if options.command == "migrate":
+        return _migrate(options, settings)
+    store = open_store(settings)
+    try:
+        return await _COMMANDS[options.command](options, store)
+    finally:
+        await store.aclose()
+
+
+async def _doctor(settings: MemorySettings) -> Answer:
+    checks = await doctor.examine(settings)
+    lines: list[str] = []
+    doctor.report(checks, lines.append)
+    held = all(check.held is not False for check in checks)
+    return Answer(DONE if held else NOT_DONE, lines, {"checks": [asdict(check) for check in checks]})
+
+
+def _migrate(options: argparse.Namespace, settings: MemorySettings) -> Answer:
+    url = options.database_url or (settings.database_url.get_secret_value() if settings.database_url else None)
+    if url is None:
+        raise WrongQuestion("which database? Say --database-url, or set DATABASE_URL")
+    files, word = (pending(url), "would apply") if options.dry_run else (migrate(url), "applied")
+    lines = [f"{word} {name}" for name in files] or ["nothing to apply"]
+    return Answer(DONE, lines, {"applied" if not options.dry_run else "pending": files})
+
+
+async def _list(options: argparse.Namespace, store: Store) -> Answer:
+    rows = [_row(memory) for memory in await store.memories(_user(options))]
+    lines = [
+        f"{row['said_at'][:10]}  {row['category']}  {_quoted(row['key'])}: {_quoted(row['value'])}" for row in rows
+    ]
+    return Answer(DONE, lines or ["nothing is remembered"], {"memories": rows})
+
+
+async def _export(options: argparse.Namespace, store: Store) -> Answer:
+    user = _user(options)
+    document = await store.export(user)
+    if document["profile"] is None:
+        _say(f"nobody is known as {user}", sys.stderr)
+    text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
+    if options.output is None:
+        return Answer(DONE, [text], {"document": document})
+    _write_privately(options.output, f"{text}\n")
+    return Answer(DONE, [f"written to {options.output}"], {"output": str(options.output)})
+
+
+async def _import(options: argparse.Namespace, store: Store) -> Answer:
+    user = _user(options)
+    try:
+        document: Any = json.loads(options.file.read_text(encoding="utf-8"))
+        await store.import_(user, document)
+    except OSError as error:
+        raise WrongQuestion(f"{options.file} cannot be read: {error.strerror}") from None
+    except ValueError:
+        # its text may quote what people said
+        raise WrongQuestion(f"{options.file} is not an export of {user}: nothing was imported") from None
+    return Answer(DONE, [f"imported for {user}"], {"user": str(user)})
+
+
+async def _erase(options: argparse.Namespace, store: Store) -> Answer:
+    user = _user(options)
+    if not options.yes and not _confirmed(f"Delete everything that is kept of {user}, for good?"):
+        return Answer(NOT_DONE, ["nothing was deleted"], {"erased": None})
+    counts = await store.erase(user)
+    told = ", ".join(f"{count} {table}" for table, count in counts.items() if count) or "there was nothing"
+    return Answer(DONE, [f"deleted: {told}"], {"erased": counts, "user": str(user)})
+
+
+async def _sessions(options: argparse.Namespace, store: Store) -> Answer:
+    records = await store.sessions(living=options.living, limit=options.limit)
+    return Answer(DONE, [_line(record) for record in records] or ["no sessions"], {"sessions": [*map(_row, records)]})
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Store], Awaitable[Answer]]] = {
+    "list": _list,
+    "export": _export,
+    "import": _import,
+    "erase": _erase,
+    "sessions": _sessions,
+}
+
+
+def _line(record: SessionRecord) -> str:
+    state = "living" if record.ended_at is None else f"ended {record.ended_at:%H:%M:%S} ({record.end_reason})"
+    when = f"{record.started_at:%Y-%m-%d %H:%M:%S}, seen {record.seen_at:%H:%M:%S}"
+    return (
+        f"{when}  {state}  user {record.user}  thread {record.thread!r}  room {record.room!r}  jobs {len(record.jobs)}"
+    )
+
+
+def _row(record: SessionRecord | Memory) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(record), default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    return timestamp(value) if isinstance(value, datetime) else str(value)
+
+
+def _quoted(text: str) -> str:
+    """For a terminal, which must not do what is in it."""
+    return json.dumps(text, ensure_ascii=False).strip('"')
+
+
+def _settings() -> MemorySettings:
+    try:
+        return MemorySettings()
+    except ValidationError as error:
+        # without the values: one of them may be a key
+        told = "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors())
+        raise WrongQuestion(f"the environment is wrong: {told}") from None
+
+
+def _user(options: argparse.Namespace) -> UUID:
+    if options.user:
+        return options.user
+    try:
+        return livekit_identity_to_uuid(options.identity)
+    except IdentityError as error:
+        raise WrongQuestion(str(error)) from None
+
+
+def _confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise WrongQuestion("nobody is here to confirm it: say --yes")
+    _say(f"{question} Type yes: ", sys.stderr)
+    return sys.stdin.readline().strip() == "yes"
+
+
+def _write_privately(path: Path, text: str) -> None:
+    """For its owner alone, from the first byte on."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _say(line: str, where: Any = None) -> None:
+    print(line, file=where or sys.stdout)
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise ValueError
+    return count
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    as_json = argparse.ArgumentParser(add_help=False)
+    as_json.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    person = argparse.ArgumentParser(add_help=False)
+    whose = person.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--identity", help="the person's LiveKit identity, as it is signed")
+    whose.add_argument("--user", type=UUID, help="the person's UUID")
+
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("doctor", parents=[as_json], help="is the store in order, and what has to be done if not")
+    commands.add_parser("list", parents=[as_json, person], help="what is remembered about a person")
+    export = commands.add_parser("export", parents=[as_json, person], help="everything that is kept of a person")
+    export.add_argument("--output", type=Path, help="a file to write to; only its owner can read it")
+    bring_back = commands.add_parser("import", parents=[as_json, person], help="put an export back")
+    bring_back.add_argument("file", type=Path)
+    erase = commands.add_parser("erase", parents=[as_json, person], help="delete everything that is kept of a person")
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    sessions = commands.add_parser("sessions", parents=[as_json], help="the latest sessions of everybody")
+    sessions.add_argument("--living", action="store_true", help="only those that have not ended")
+    sessions.add_argument("--limit", type=_count, default=50, help="how many at most (default: 50)")
+    apply = commands.add_parser("migrate", parents=[as_json], help="apply the files of sql/ that are missing")
+    apply.add_argument("--database-url", help="postgresql://… (default: DATABASE_URL)")
+    apply.add_argument("--dry-run", action="store_true", help="only say which")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""One thing said in two ways: forms of a statement in which case, marks, contractions and fillers make no difference.
+
+English, typed or as a recogniser writes it. Nothing here is ever stored or shown; what is stored are people's own
+words.
+"""
+
+from __future__ import annotations
+
+import re
+
+# With or without its apostrophe: recognisers and hurried people leave it out.
+_CONTRACTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\b(?:can't|cant|cannot)\b", "can not"),
+        (r"\b(?:won't|wont)\b", "will not"),
+        (r"\b(do|does|did|is|are|was|were|have|has|had|could|would|should)(?:n't|nt)\b", r"\1 not"),
+        (r"\bi'?m\b", "i am"),
+        (r"\bi'?ve\b", "i have"),
+        (r"'m\b", " am"),
+        (r"'ve\b", " have"),
+        (r"'re\b", " are"),
+        (r"'ll\b", " will"),
+        (r"'d\b", " would"),
+        (r"\blet's\b", "let us"),
+        (r"\b(it|he|she|that|this|what|who|where|there|here|name|everything|everybody|everyone)'s\b", r"\1 is"),
+        (r"'s (?=(?:called|named|a|an|not|now|my|our|no longer)\b)", " is "),
+        (r"\b(favou?rite \w+(?: \w+)?)'s (?!.*\b(?:is|are|was)\b)", r"\1 is "),
+        (r"'s?\b", "s"),
+        (r"\bgonna\b", "going to"),
+        (r"\bwanna\b", "want to"),
+        (r"\b(?:anymore|any longer)\b", "any more"),
+        (r"\be[- ]mail\b", "email"),
+        (r"\bfavou?r(ite|ites)\b", r"favor\1"),
+        (r"\bcolour", "color"),
+        (r"\bneighbour", "neighbor"),
+    )
+)
+# A dot, an @ or a hyphen belongs to a word only between two of its characters: "alice@example.com", "3.5".
+_TOKEN = re.compile(r"[+#]?\w+(?:[.@'+-]+\w+)*")
+
+# They change how a thing is said, not what is said.
+_FILLERS = frozenset(
+    "um uh erm hmm just really actually currently recently finally officially absolutely totally truly still "
+    "definitely honestly basically simply quite already too also now very oh well okay ok please".split()
+)
+_ARTICLES = frozenset("a an the".split())
+_NUMBERS = {
+    word: str(number)
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen twenty".split()
+    )
+}
+
+
+def plain(text: str) -> str:
+    """Lower case, contractions written out, no marks, one blank between words."""
+    low = text.replace("’", "'").lower()
+    for pattern, replacement in _CONTRACTIONS:
+        low = pattern.sub(replacement, low)
+    return " ".join(_TOKEN.findall(low))
+
+
+def without_fillers(plain_text: str) -> str:
+    """A plain form without "um", "really", "now" and the like; the form itself if nothing else is in it."""
+    return " ".join(word for word in plain_text.split() if word not in _FILLERS) or plain_text
+
+
+def normal_form(text: str) -> str:
+    """Equal for two statements that say the same in nearly the same words; a key for look-ups, never shown."""
+    bare = without_fillers(plain(text)).split()
+    return " ".join(_NUMBERS.get(word, word) for word in bare if word not in _ARTICLES) or " ".join(bare)
+
+
+def same_statement(one: str, other: str) -> bool:
+    """Would keeping both be keeping one thing twice?"""
+    return normal_form(one) == normal_form(other)

@@ -1,0 +1,313 @@
+"""A person talks while their project fails in every way we know of, and all they said arrives, once, and as theirs.
+
+The failures are real where they can be: Postgres and PostgREST are killed; what a network does is done by an edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from aiohttp import web
+
+from identity import livekit_identity_to_uuid, set_session_user
+from memory.keys import access
+from memory.live import LiveSession
+from memory.manager import MemoryManager
+from memory.store import StoreError, Turn
+from memory.supabase import SupabaseStore
+from tests.stack.fetch import needed
+from tests.stack.postgres import Postgres, obtain
+from tests.stack.postgrest import PostgREST
+from tests.stack.postgrest import obtain as obtain_postgrest
+from tests.supabase.edge import Edge, in_front_of
+
+DEADLINE = 1.5
+HEALED_WITHIN = 60.0
+SAID = ["My favorite color is vermilion.", "I live in Tromso.", "My sister Wilhelmina plays the bassoon."]
+SAID_IN_TROUBLE = [
+    "My cat is called Zanzibar.",
+    "My brother Ignatius makes quince marmalade.",
+    "I went to Samarkand by train.",
+]
+WORDS = ["vermilion", "Tromso", "Wilhelmina", "Zanzibar", "quince", "Samarkand"]
+
+
+class World:
+    """A project of its own, which may be killed, and a worker's way to it."""
+
+    def __init__(self, postgres: Postgres, rest: PostgREST, dsn: str) -> None:
+        self.postgres = postgres
+        self.rest = rest
+        self.dsn = dsn
+        self.edge: Edge
+        self.clock_ahead = 0.0
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.postgres.as_superuser(self.dsn)) as database:
+            return database.execute(query.encode()).fetchall()
+
+    def store(self) -> SupabaseStore:
+        found = access(
+            url=self.edge.url,
+            keys={"SUPABASE_SECRET_KEY": self.rest.secret_key, "SUPABASE_JWT_SECRET": self.rest.jwt_secret},
+            role="voice_agent",
+        )
+        assert found
+        store = SupabaseStore(found, first_try=DEADLINE * 0.6)
+        store._clock._clock = lambda: time.time() + self.clock_ahead
+        return store
+
+
+class Trouble:
+    """How a project fails, and how it comes back."""
+
+    async def begin(self, world: World) -> None:
+        world.edge.fault = self.fault
+
+    async def end(self, world: World) -> None:
+        world.edge.fault = None
+
+    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+        raise NotImplementedError
+
+
+class PostgresKilled(Trouble):
+    async def begin(self, world: World) -> None:
+        world.postgres.kill()
+
+    async def end(self, world: World) -> None:
+        await asyncio.to_thread(world.postgres.start)
+        await asyncio.to_thread(world.rest.wait_until_ready)
+
+
+class PostgrestKilled(Trouble):
+    async def begin(self, world: World) -> None:
+        world.rest.kill()
+
+    async def end(self, world: World) -> None:
+        await asyncio.to_thread(world.rest.start)
+
+
+class BlackHole(Trouble):
+    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+        await asyncio.Event().wait()
+
+
+@dataclass
+class Answers(Trouble):
+    status: int
+    content_type: str
+    body: str
+
+    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=self.status, content_type=self.content_type, text=self.body)
+
+
+class DoesItAndLosesTheAnswer(Trouble):
+    """The worst: the row is there, and nobody hears of it."""
+
+    def __init__(self) -> None:
+        self._world: World | None = None
+
+    async def begin(self, world: World) -> None:
+        self._world = world
+        await super().begin(world)
+
+    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+        assert self._world
+        edge, edge.fault = self._world.edge, None
+        await edge.handle(request)
+        edge.fault = self.fault
+        return web.Response(status=502, content_type="text/html", text="<html>lost</html>")
+
+
+class Slow(Trouble):
+    """Five seconds for each answer."""
+
+    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+        await asyncio.sleep(5)
+        return None
+
+
+@dataclass
+class ClockSkew(Trouble):
+    seconds: float
+
+    async def begin(self, world: World) -> None:
+        world.clock_ahead = self.seconds
+
+    async def end(self, world: World) -> None:
+        pass
+
+
+TROUBLES = {
+    "Postgres is killed": PostgresKilled,
+    "PostgREST is killed": PostgrestKilled,
+    "black hole": BlackHole,
+    "200 with HTML": lambda: Answers(200, "text/html", "<html>vermilion</html>"),
+    "401": lambda: Answers(401, "application/json", '{"message": "Invalid API key vermilion"}'),
+    "503": lambda: Answers(503, "text/html", "<html>vermilion</html>"),
+    "does it and loses the answer": DoesItAndLosesTheAnswer,
+    "slow": Slow,
+    "clock an hour ahead": lambda: ClockSkew(3600),
+    "clock an hour behind": lambda: ClockSkew(-3600),
+}
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    needed(obtain)
+    executable = needed(obtain_postgrest)
+    with Postgres() as postgres:
+        dsn = postgres.fresh_database()
+        folder: Path = tmp_path_factory.mktemp("chaos")
+        with PostgREST(postgres.as_authenticator(dsn), folder, executable) as rest:
+            yield World(postgres, rest, dsn)
+
+
+@pytest.fixture
+async def world(servers: World) -> AsyncIterator[World]:
+    """All is well, and Bob has something here that is his."""
+    with psycopg.connect(servers.postgres.as_superuser(servers.dsn), autocommit=True) as database:
+        database.execute("truncate public.profiles, public.leases cascade")
+    async with in_front_of(servers.rest.url) as servers.edge:
+        servers.clock_ahead = 0.0
+        yield servers
+
+
+class Call:
+    """One person's call, as the worker holds it."""
+
+    def __init__(self, world: World, identity: str) -> None:
+        self.user: UUID = set_session_user(identity)
+        self.manager = MemoryManager(world.store, DEADLINE)
+        self.session: LiveSession = self.manager.open_session()
+        self._turns = 0
+
+    async def start(self) -> None:
+        await self.manager.start_session(
+            self.session, thread="kitchen", job="job-1", room="room-1", resume_within=timedelta(minutes=30), turns=10
+        )
+
+    async def says(self, words: str) -> float:
+        """How long, in seconds, the turn had to wait for memory."""
+        self._turns += 1
+        before, now = time.monotonic(), datetime.now(UTC)
+        self.manager.append_turn(self.session, Turn(f"item_{self._turns}", "user", words, now))
+        await self.manager.capture(words, f"item_{self._turns}", now, session=self.session)
+        self.manager.brief("What do you know about me?")
+        return time.monotonic() - before
+
+    async def end(self) -> int:
+        left = await self.manager.end_session(self.session, "left", HEALED_WITHIN)
+        self.manager.close_session(self.session)
+        await self.manager.aclose()
+        return left
+
+
+@pytest.fixture(params=TROUBLES, ids=lambda name: name.replace(" ", "-"))
+def trouble(request: pytest.FixtureRequest) -> Trouble:
+    return TROUBLES[request.param]()
+
+
+pytestmark = pytest.mark.stack
+
+
+async def test_a_call_goes_on_and_all_that_was_said_arrives_once(
+    world: World, trouble: Trouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bob = world.store()
+    await bob.ensure_profile(livekit_identity_to_uuid("bob@example.com"), None)
+    await bob.aclose()
+
+    alice = Call(world, "alice@example.com")
+    await alice.start()
+    for words in SAID:
+        await alice.says(words)
+    await alice.manager.flush(HEALED_WITHIN)
+    await trouble.begin(world)
+    waited = [await alice.says(words) for words in SAID_IN_TROUBLE]
+    known = alice.manager.brief("What do you know about my sister and my cat?")
+    await asyncio.sleep(0)
+    await trouble.end(world)
+    assert await alice.end() == 0
+
+    assert max(waited) < 0.5
+    assert "Wilhelmina" in known
+    assert "Zanzibar" in known
+    _assert_everything_arrived_once(world, alice.user)
+    _assert_nothing_was_given_away(world, caplog)
+
+
+async def test_a_call_starts_in_the_middle_of_it_and_nothing_is_lost(
+    world: World, trouble: Trouble, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await trouble.begin(world)
+    alice = Call(world, "alice@example.com")
+    before = time.monotonic()
+    try:
+        await alice.start()
+        failed = False
+    except StoreError:
+        failed = True
+    waited = time.monotonic() - before
+    for words in SAID + SAID_IN_TROUBLE:
+        await alice.says(words)
+    await trouble.end(world)
+    assert await alice.end() == 0
+
+    assert failed is not isinstance(trouble, ClockSkew)
+    assert waited < DEADLINE + 0.5
+    assert alice.session.loaded.is_set()
+    _assert_everything_arrived_once(world, alice.user)
+    _assert_nothing_was_given_away(world, caplog)
+
+
+async def test_somebody_who_asks_is_told_that_it_was_not_done(world: World) -> None:
+    """What a person asks for by a tool is confirmed when it is there, and never before."""
+    alice = Call(world, "alice@example.com")
+    await alice.start()
+    world.edge.fault = BlackHole().fault
+    before = time.monotonic()
+    with pytest.raises(StoreError):
+        await alice.manager.astore("PREFERENCE", "favorite_color", "vermilion")
+    assert time.monotonic() - before < DEADLINE + 0.5
+    world.edge.fault = None
+    assert world.rows("select count(*) from public.memories") == [(0,)]
+    await alice.manager.astore("PREFERENCE", "favorite_color", "vermilion")
+    assert world.rows("select value from public.memories") == [("vermilion",)]
+    await alice.end()
+
+
+def _assert_everything_arrived_once(world: World, user: UUID) -> None:
+    memories = world.rows("select user_id, value from public.memories order by said_at")
+    assert {owner for owner, _ in memories} == {user}
+    values = [str(value) for _, value in memories]
+    for word in WORDS:
+        assert len([value for value in values if word in value]) == 1, word
+    turns = world.rows("select user_id, text from public.messages order by seq")
+    assert turns == [(user, words) for words in SAID + SAID_IN_TROUBLE]
+    assert world.rows("select count(*) from public.memory_history") == [(0,)]
+    assert world.rows("select user_id, end_reason from public.sessions") == [(user, "left")]
+    assert world.rows("select count(*) from public.conversations") == [(1,)]
+
+
+def _assert_nothing_was_given_away(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    logged = "\n".join(f"{record.getMessage()} {record.exc_text}" for record in caplog.records)
+    assert "[CONVERSATION]" in logged
+    for word in WORDS:
+        assert word.lower() not in logged.lower()
+    for key in (world.rest.secret_key, world.rest.service_role_key, world.rest.jwt_secret):
+        assert key[6:] not in logged
+    assert "eyJ" not in logged
