@@ -13,9 +13,12 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from dotenv import load_dotenv
@@ -26,6 +29,7 @@ os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 load_dotenv(".env.local")
 load_dotenv()
 
+from livekit import rtc  # noqa: E402
 from livekit.agents import (  # noqa: E402
     Agent,
     AgentServer,
@@ -41,6 +45,7 @@ from livekit.agents import (  # noqa: E402
 from livekit.agents.llm.chat_context import Instructions  # noqa: E402
 from livekit.agents.types import FlushSentinel  # noqa: E402
 
+import metrics  # noqa: E402
 from identity import (  # noqa: E402
     Binding,
     IdentityError,
@@ -56,13 +61,18 @@ from identity import (  # noqa: E402
     printable,
     set_session_user,
 )
-from memory.brief import line  # noqa: E402
+from memory.brief import harmless, line  # noqa: E402
 from memory.categories import Category  # noqa: E402
 from memory.confirmation import SpokenConfirmation  # noqa: E402
+from memory.extraction import extracted  # noqa: E402
+from memory.facts import category_of  # noqa: E402
+from memory.housekeeping import HEARTBEAT_SECONDS, Housekeeping  # noqa: E402
 from memory.live import Action, LiveSession, Observer  # noqa: E402
 from memory.manager import MemoryManager, MemoryOff  # noqa: E402
-from memory.settings import MemorySettings, open_store  # noqa: E402
-from memory.store import Memory, Profile, StoreError  # noqa: E402
+from memory.settings import MemorySettings, open_store, preload_modules, prepare_store, why_off  # noqa: E402
+from memory.store import Memory, Profile, Session, StoreError, Turn  # noqa: E402
+from memory.summary import LAST_TURNS, extracted_summary, request_for_summary, summary_block  # noqa: E402
+from metrics import MetricsSettings  # noqa: E402
 from room.capacity import Capacity  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402
 from room.participant import (  # noqa: E402
@@ -74,12 +84,16 @@ from room.participant import (  # noqa: E402
     RoomSettings,
     leave,
     room_options,
+    thread_in,
 )
-from room.private import Lines, PrivateLine, Tasks  # noqa: E402
-from room.rescue import is_superfluous  # noqa: E402
+from room.private import Lines, PrivateLine  # noqa: E402
+from room.rescue import Rescue, RescueSettings, Rules, is_superfluous  # noqa: E402
+from room.tasks import Tasks  # noqa: E402
 from voice.failure import patiently  # noqa: E402
+from voice.report import SessionReport  # noqa: E402
 from voice.session import Voice, prepare  # noqa: E402
 from voice.settings import VoiceNotConfigured, VoiceSettings  # noqa: E402
+from voice.silence import SilenceWatch  # noqa: E402
 
 __all__ = [
     "ensure_profile_exists",
@@ -100,16 +114,21 @@ class Settings:
 
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    rescue: RescueSettings = field(default_factory=RescueSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
 
 
-# How long the end of a session waits for memories that are still being written.
+# How long the end of a session waits for memories that are still being written, and for its last words.
 SHUTDOWN_SECONDS = 5.0
+GOODBYE_SECONDS = 15.0
 
 end_with_the_console()
 settings = Settings()
-memory_manager = MemoryManager(lambda: open_store(settings.memory), deadline=settings.memory.memory_deadline)
+memory_manager = MemoryManager(
+    lambda: open_store(settings.memory), deadline=settings.memory.memory_deadline, measure=metrics.measure_store
+)
 
 INSTRUCTIONS = """\
 You are Rapport, a voice assistant who remembers the person you talk to. Your words are spoken: answer in one to three
@@ -131,7 +150,19 @@ RETURN_GREETING = """\
 You have spoken with this person before. Greet them with a short welcome back, by name if you know it, and take up at
 most one thing that you remember."""
 
+RESUMED_GREETING = """\
+You were in the middle of a conversation with this person, which you see, and the line broke. Welcome them back in one
+short sentence that says where you were, and go on from there."""
+
 NEUTRAL_GREETING = "Greet this person in one short sentence and ask what you can do for them."
+
+GOODBYES = {
+    "idle": "The person has not answered. Say goodbye in one short sentence: the call ends now, they may come back.",
+    "too long": "The call has lasted as long as a call may. Say goodbye in one short sentence: they may come back.",
+}
+
+# How many of the last turns a resumed conversation begins with.
+RESUMED_TURNS = 12
 
 
 @dataclass(frozen=True)
@@ -139,19 +170,38 @@ class Acquaintance:
     """What the session knows about its person before the first word."""
 
     user: SessionUser
-    profile: Profile | None
-    """None where nothing can be remembered: an anonymous identity, or a store that did not answer."""
+    stored: Session | None
+    """None where nothing can be remembered: an anonymous identity, or a store that has not answered."""
 
     @property
     def situation(self) -> str:
         """The part of the instructions that differs from call to call. It holds none of the person's own words."""
-        if self.profile is None:
+        if self.stored is None and self.user.remembered:
+            memory = "Your memory does not answer just now: if they ask you about something earlier, say so."
+        elif self.stored is None:
             memory = "Your memory is off in this call: if they ask you to remember something, say that you cannot."
-        elif self.profile.is_first_login:
+        elif self.stored.profile.is_first_login:
             memory = "You have not spoken with this person before."
         else:
-            memory = f"You know this person since {self.profile.created_at:%d %B %Y}."
+            memory = f"You know this person since {self.stored.profile.created_at:%d %B %Y}."
         return f"Today is {datetime.now(UTC):%A, %d %B %Y}. {memory}"
+
+    @property
+    def history(self) -> llm.ChatContext:
+        """What was said in this conversation before, or in short what the one before it was about: the person's
+        words and the agent's, and nothing that only the model was told."""
+        history = llm.ChatContext.empty()
+        if self.stored and self.stored.summary and not self.stored.resumed:
+            history.add_message(role="user", content=summary_block(self.stored.summary))
+        for turn in self.stored.turns if self.stored else ():
+            history.add_message(
+                id=turn.id,
+                role=turn.role,
+                content=turn.text,
+                interrupted=turn.interrupted,
+                created_at=turn.said_at.timestamp(),
+            )
+        return history
 
 
 class Assistant(Agent):
@@ -163,7 +213,12 @@ class Assistant(Agent):
         self._realtime = settings.voice.voice_mode == "realtime"
         self._situation = acquaintance.situation
         self._confirmation = SpokenConfirmation()
-        super().__init__(instructions=self._current_instructions())
+        super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
+
+    async def get_acquainted(self, acquaintance: Acquaintance) -> None:
+        """The store answered late: from now on the person is known."""
+        self._situation = acquaintance.situation
+        await self.update_instructions(self._current_instructions().render())
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
@@ -199,6 +254,16 @@ class Assistant(Agent):
             query: What to look for, as a few words.
         """
         return await self._told(_recall(query))
+
+    @function_tool
+    async def why(self, context: RunContext[None], category: Category, key: str) -> str:
+        """Look up why something is remembered: what the person said, and when.
+
+        Args:
+            category: The memory's category, as you see it.
+            key: The memory's key, as you see it.
+        """
+        return await self._told(_why(category, key))
 
     @function_tool
     async def list_memories(self, context: RunContext[None]) -> str:
@@ -243,7 +308,8 @@ class Assistant(Agent):
             return f"Not done: {error}."
 
     async def _remember(self, category: Category, key: str, value: str) -> str:
-        kept = await memory_manager.astore(category, key, value)
+        # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
+        kept = await memory_manager.astore(category_of(key) or category, key, value)
         await self._refresh_realtime()
         return f"Remembered: {line(kept)}"
 
@@ -276,9 +342,11 @@ def _with_memory(chat_ctx: llm.ChatContext) -> llm.ChatContext:
     last = max((i for i, item in enumerate(items) if item.type == "message" and item.role == "user"), default=None)
     question = "" if last is None else (getattr(items[last], "text_content", None) or "")
     try:
-        block = memory_manager.brief(question, already_said={item.id for item in items})
+        with metrics.RECALL_SECONDS.time():
+            block = memory_manager.brief(question, already_said={item.id for item in items})
     except (NoSessionUser, WrongSessionUser) as error:
         log.error("[MEMORY REFUSED] %s", error)
+        metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()
         return chat_ctx
     if not block:
         return chat_ctx
@@ -293,6 +361,14 @@ async def _recall(query: str) -> str:
     return "\n".join(map(line, found)) or "Nothing is remembered about that."
 
 
+async def _why(category: str, key: str) -> str:
+    known = await memory_manager.awhy(category, key)
+    if known is None:
+        return "Nothing is kept under that key."
+    source = "They said" if known.memory.source else "They asked you to keep it, as"
+    return f"{source} on {known.said_at:%d %B %Y at %H:%M} UTC: {harmless(known.words)}"
+
+
 async def _list_memories() -> str:
     return "\n".join(map(line, await memory_manager.amemories())) or "Nothing is remembered about this person yet."
 
@@ -302,21 +378,33 @@ async def ensure_profile_exists(user_uuid: UUID | str, original_identity: str | 
 
     `original_identity` is kept as the profile's e-mail address where it is one. Raises `StoreError`.
     """
-    email = original_identity if original_identity and "@" in original_identity else None
-    return await memory_manager.ensure_profile(UUID(str(user_uuid)), email)
+    return await memory_manager.ensure_profile(UUID(str(user_uuid)), _email_in(original_identity))
+
+
+def _email_in(identity: str | None) -> str | None:
+    return identity if identity and "@" in identity else None
 
 
 def prewarm(proc: JobProcess) -> None:
     """Runs in each job process before it has a job: load what would make a person wait."""
     proc.userdata["prepared"] = prepare()
+    prepare_store(settings.memory)
 
 
-capacity = Capacity(settings.room.max_sessions)
+rules = Rules(settings.room.livekit_agent_name, settings.room.participant_kinds, by_metadata=settings.room.by_metadata)
+capacity = Capacity(settings.room.max_sessions, attributes=rules.attributes)
+housekeeping = Housekeeping(
+    lambda: open_store(settings.memory),
+    settings.memory.transcript_retention_days,
+    on_ended=lambda session: metrics.SESSIONS_ENDED.labels(session.end_reason).inc(),
+)
 server = AgentServer(
     setup_fnc=prewarm,
     load_fnc=capacity.load,
     # `capacity` decides; a threshold would count each job that is about to run as a large share of it
     load_threshold=math.inf,
+    prometheus_port=settings.metrics.prometheus_port,
+    prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,
     # Imported once, in the process that all job processes are forked from. Without it each call pays for them again,
     # and the OpenAI SDK imports its parts at their first use, in the middle of a call (rooms-facts 0.13).
     preload_modules=[
@@ -332,9 +420,22 @@ server = AgentServer(
         "openai.resources.chat",
         "openai.resources.models",
         "pydantic_settings",
-        "sqlite3",
+        *preload_modules(settings.memory),
     ],
 )
+Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server)
+chores = Tasks()
+
+
+def keep_house(*_: object) -> None:
+    """In the worker's main process, also each time it has lost its connection and is back."""
+    if why := why_off(settings.memory):
+        log.error("[MEMORY OFF] in all calls of this worker: %s", why)
+    elif not chores:
+        chores.spawn(housekeeping.run())
+
+
+server.on("worker_registered", keep_house)
 
 
 class Call:
@@ -346,22 +447,29 @@ class Call:
         self._ctx = ctx
         self._memory: LiveSession | None = None
         self._voice: Voice | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._silence: SilenceWatch | None = None
+        self._report = SessionReport()
+        self._keeping = Tasks()
+        """What a turn states, on its way to the store."""
+        self._tasks = Tasks()
 
     async def start(self, caller: Caller) -> None:
-        """Load what is remembered, open the voice session, and greet."""
+        """Find out what is remembered, open the voice session, and greet."""
         ctx, user = self._ctx, self._binding.user
         remembering = self._memory = memory_manager.open_session()
-        acquainting = asyncio.create_task(get_acquainted(user, remembering))
+        acquainting = asyncio.create_task(get_acquainted(ctx, user, remembering))
         await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
         voice = self._voice = Voice(settings.voice, ctx.proc.userdata.get("prepared") or prepare())
         session = voice.session
-        capture_turns(session, self._binding, self._tasks)
+        self._silence = SilenceWatch(session, settings.room.idle_timeout)
+        self._report.follow(session)
         acquaintance = await acquainting
+        keep_turns(session, self._binding, remembering, self._keeping, voice)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
+        assistant = Assistant(self._binding, acquaintance, voice.apologise)
         await session.start(
-            Assistant(self._binding, acquaintance, voice.apologise),
+            assistant,
             room=ctx.room,
             room_options=room_options(caller, self.line.track_name),
             # on by default, and open to everybody in the room: they could read the instructions and speak as the person
@@ -370,23 +478,85 @@ class Call:
         )
         if not ctx.is_fake_job():
             self.line.attach(session)
+        if user.remembered:
+            self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
         await greet(session, acquaintance)
         await voice.prepare_apology()
 
-    async def end(self) -> None:
-        """Wait for what is still being written, then close. Safe to call twice."""
+    async def over(self, gone: Coroutine[Any, Any, None]) -> str:
+        """Why the call is over, when it is: the person is `gone`, or silent, or it has lasted long enough."""
+        assert self._silence  # noqa: S101 - it was started
+        ends = {
+            asyncio.ensure_future(gone): "left",
+            asyncio.ensure_future(self._silence.given_up()): "idle",
+            asyncio.ensure_future(asyncio.sleep(settings.room.max_call_length)): "too long",
+        }
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        reason = ends[done.pop()]
+        if reason in GOODBYES:
+            await self._say_goodbye(GOODBYES[reason])
+        return reason
+
+    async def end(self, reason: str) -> None:
+        """Wait for what is still being written, then close. Safe to call twice; the first reason counts."""
         voice, self._voice = self._voice, None
+        if voice is None:
+            await self.line.aclose()
+            self._binding.close()
+            return
         await self.line.aclose()
-        if voice:
-            await voice.session.aclose()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=SHUTDOWN_SECONDS)
+        await voice.session.aclose()
+        await self._keeping.finish(SHUTDOWN_SECONDS)
+        await self._tasks.cancel()
         if self._memory:
+            if settings.memory.memory_extraction == "llm" and settings.memory.transcript_retention_days:
+                await summarise(voice, self._memory)
+            metrics.WRITES_WAITING.set(await memory_manager.end_session(self._memory, reason, SHUTDOWN_SECONDS))
             memory_manager.close_session(self._memory)
-        if voice:
-            await voice.aclose()
-            log.info("[SESSION END] for user: %s", self._binding.user.uuid)
+        await voice.aclose()
+        metrics.SESSIONS_ENDED.labels(reason).inc()
+        log.info("[SESSION END] for user: %s", self._binding.user.uuid)
+        log.info("[SESSION REPORT] %s", self._report.json(**self._facts(reason)))
         self._binding.close()
+
+    def _facts(self, reason: str) -> dict[str, object]:
+        stored = self._memory.stored if self._memory else None
+        return {
+            "user": str(self._binding.user.uuid),
+            "job": self._ctx.job.id,
+            "room": self._ctx.job.room.name,
+            "session": str(stored.id) if stored else None,
+            "conversation": str(stored.conversation) if stored else None,
+            "resumed": bool(stored and stored.resumed),
+            "ended": reason,
+        }
+
+    async def _stay_acquainted(
+        self, assistant: Assistant, acquaintance: Acquaintance, remembering: LiveSession
+    ) -> None:
+        """Tell the agent of a store that answers late, and the store that the session is alive."""
+        await remembering.loaded.wait()
+        if acquaintance.stored is None and remembering.stored:
+            await assistant.get_acquainted(Acquaintance(acquaintance.user, remembering.stored))
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            metrics.WRITES_WAITING.set(memory_manager.depth())
+            try:
+                await memory_manager.touch(remembering)
+            except StoreError as error:
+                log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
+
+    async def _say_goodbye(self, instructions: str) -> None:
+        if self._voice:
+            try:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._voice.session.generate_reply(instructions=instructions).wait_for_playout()
+            except (TimeoutError, RuntimeError) as error:
+                log.warning("[VOICE FAILED] no goodbye: %r", error)
 
 
 class Job:
@@ -400,6 +570,9 @@ class Job:
         self._seated: set[Caller] = set()
         self._calls: list[Call] = []
         self._tasks = Tasks()
+        self._why = "stopped"
+        """Why the job is over: until something else is known, its worker ends."""
+        ctx.room.on("disconnected", self._on_disconnected)
 
     async def talk_to_one(self, binding: Binding, identity: str | None) -> None:
         """The call with the person of that identity, or with who is there first. Raises `NobodyCame`,
@@ -417,8 +590,12 @@ class Job:
     async def end(self) -> None:
         """Put everything away. Safe to call twice."""
         await self._tasks.cancel()
-        await asyncio.gather(*(call.end() for call in self._calls))
+        await asyncio.gather(*(call.end(self._why) for call in self._calls))
         await self._lines.aclose()
+
+    def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if reason in (rtc.DisconnectReason.ROOM_CLOSED, rtc.DisconnectReason.ROOM_DELETED):
+            self._why = "left"
 
     async def _receive(self, caller: Caller) -> None:
         while True:
@@ -442,14 +619,16 @@ class Job:
             self._tasks.spawn(self._let_go(call, caller))
 
     async def _let_go(self, call: Call, caller: Caller) -> None:
-        await self._attendance.gone(caller)
+        reason = await call.over(self._attendance.gone(caller))
         if len(self._calls) == 1:
+            self._why = reason
             await leave(self._ctx)
             return
         self._calls.remove(call)
-        self._seated.discard(caller)
         await self._lines.close(call.line)
-        await call.end()
+        await call.end(reason)
+        if reason == "left":  # who was sent away would be called back in the same moment
+            self._seated.discard(caller)
 
 
 async def end_session(ctx: JobContext) -> None:
@@ -478,25 +657,35 @@ async def entrypoint(ctx: JobContext) -> None:
             await job.talk_to_one(binding, identity)
     except (IdentityError, MetadataError, NobodyCame, VoiceNotConfigured) as error:
         log.error("[SESSION REFUSED] %s", error)
+        metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()
         binding.close()
         await leave(ctx)
 
 
-async def get_acquainted(user: SessionUser, remembering: LiveSession) -> Acquaintance:
-    """Make sure of the profile and load the memories, under one deadline. A store that does not answer costs the
-    person their memory for this call, and never the call."""
+async def get_acquainted(ctx: JobContext, user: SessionUser, remembering: LiveSession) -> Acquaintance:
+    """Make sure of the profile, find or begin the conversation, and load what is remembered: one question to the
+    store, under a deadline. A store that is silent costs the person their memory until it answers, never the call."""
     if not user.remembered:
         log.info("[MEMORY OFF] anonymous identity, nothing will be stored for user: %s", user.uuid)
+        metrics.MEMORY_OFF.labels("anonymous").inc()
         return Acquaintance(user, None)
     try:
-        async with asyncio.timeout(settings.memory.memory_deadline):
-            profile = await ensure_profile_exists(user.uuid, original_identity=user.login)
-            await memory_manager.load(remembering)
-    except (StoreError, TimeoutError) as error:
+        stored = await memory_manager.start_session(
+            remembering,
+            thread=thread_in(ctx.job.metadata) or ctx.job.room.name,
+            job=ctx.job.id,
+            room=ctx.job.room.name,
+            resume_within=timedelta(seconds=settings.memory.resume_window),
+            turns=RESUMED_TURNS,
+            email=_email_in(user.login),
+        )
+    except (StoreError, ValueError) as error:
         log.error("[MEMORY OFF] %r; the call goes on without memory for user: %s", error, user.uuid)
+        metrics.MEMORY_OFF.labels("store").inc()
         return Acquaintance(user, None)
     log.info("[SESSION INIT] ✓ Profile ready for user: %s", user.uuid)
-    return Acquaintance(user, profile)
+    metrics.SESSIONS_STARTED.labels("resumed" if stored.resumed else "new").inc()
+    return Acquaintance(user, stored)
 
 
 def show_memories(session: AgentSession[None]) -> Observer:
@@ -524,35 +713,67 @@ def show_memories(session: AgentSession[None]) -> Observer:
     return observe
 
 
-def capture_turns(session: AgentSession[None], binding: Binding, tasks: set[asyncio.Task[None]]) -> None:
-    """Keep what the person states about themselves, turn by turn: nothing tells us beforehand that a call will end.
+def keep_turns(
+    session: AgentSession[None], binding: Binding, remembering: LiveSession, keeping: Tasks, voice: Voice
+) -> None:
+    """Keep the transcript, and what the person states about themselves, turn by turn: nothing tells us beforehand
+    that a call will end.
 
-    Only committed turns come through `conversation_item_added`, for voice and text alike.
+    Only committed turns come through `conversation_item_added`, for voice and text alike; of the agent's words, what
+    was heard of them.
     """
+    spoken = deque[str](maxlen=LAST_TURNS)
+    extract = partial(extracted, ask=voice.ask) if settings.memory.memory_extraction == "llm" else None
 
-    async def capture(message: llm.ChatMessage) -> None:
+    async def capture(turn: Turn) -> None:
         try:
-            said_at = datetime.fromtimestamp(message.created_at, UTC)
             with binding.entered():
-                await memory_manager.capture(message.text_content or "", message.id, said_at)
+                await memory_manager.capture(turn.text, turn.id, turn.said_at, session=remembering, extract=extract)
         except (StoreError, NoSessionUser, WrongSessionUser) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 
     def on_item(event: ConversationItemAddedEvent) -> None:
-        item = event.item
-        if isinstance(item, llm.ChatMessage) and item.role == "user":
-            task = asyncio.create_task(capture(item), name="capture_turn")
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        if (turn := turn_of(event.item)) is None:
+            return
+        if settings.memory.transcript_retention_days:
+            with binding.entered():
+                memory_manager.append_turn(remembering, turn)
+                if turn.role == "user" and remembering.remembered:
+                    spoken.append(turn.text)
+                    memory_manager.summarise(remembering, extracted_summary(list(spoken)))
+        if turn.role == "user":
+            keeping.spawn(capture(turn))
+        metrics.WRITES_WAITING.set(memory_manager.depth())
 
     session.on("conversation_item_added", on_item)
 
 
+async def summarise(voice: Voice, remembering: LiveSession) -> None:
+    """Have the language model say what the conversation was about; without an answer, our own summary stays."""
+    said = [turn.text for item in voice.session.history.items if (turn := turn_of(item)) and turn.role == "user"]
+    if said:
+        try:
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                memory_manager.summarise(remembering, await voice.ask(request_for_summary(said[-LAST_TURNS:])))
+        except Exception as error:  # whatever a client raises, the call ends
+            log.warning("[VOICE FAILED] no summary: %s", type(error).__name__)
+
+
+def turn_of(item: object) -> Turn | None:
+    """A committed item as a turn of the transcript; None for tools, instructions and what is not said."""
+    if not isinstance(item, llm.ChatMessage) or item.role not in ("user", "assistant") or not item.text_content:
+        return None
+    said_at = datetime.fromtimestamp(item.created_at, UTC)
+    return Turn(item.id, item.role, item.text_content, said_at, item.interrupted)
+
+
 async def greet(session: AgentSession[None], acquaintance: Acquaintance) -> None:
     """Say hello: as to a stranger exactly once in a person's life, as to somebody known from then on."""
-    if acquaintance.profile is None:
+    if acquaintance.stored is None:
         instructions = NEUTRAL_GREETING
-    elif acquaintance.profile.is_first_login and await _first_greeting_is_ours():
+    elif acquaintance.stored.resumed and acquaintance.stored.turns:
+        instructions = RESUMED_GREETING
+    elif acquaintance.stored.profile.is_first_login and await _first_greeting_is_ours():
         instructions = FIRST_GREETING
     else:
         instructions = RETURN_GREETING

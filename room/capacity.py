@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable
 
 import psutil
 from livekit.agents import AgentServer, JobRequest
@@ -39,9 +40,11 @@ def measured_limit() -> int:
 class Capacity:
     """Lives in the worker's main process; its two methods are the framework's `load_fnc` and `on_request`."""
 
-    def __init__(self, limit: int | None = None) -> None:
-        """`limit` is MAX_SESSIONS; None measures the machine."""
+    def __init__(self, limit: int | None = None, attributes: Callable[[str], dict[str, str]] = lambda _: {}) -> None:
+        """`limit` is MAX_SESSIONS; None measures the machine. `attributes` are what an agent shows of itself in its
+        room, by the metadata of its dispatch."""
         self.limit = limit or measured_limit()
+        self._attributes = attributes
         self._running: set[str] = set()
         self._accepted: dict[str, float] = {}
         """Jobs that were accepted and do not run yet, with the time. The framework does not count them as active, so
@@ -64,7 +67,7 @@ class Capacity:
             await request.reject(terminate=False)
             return
         self._accepted[request.id] = time.monotonic()
-        await request.accept()
+        await request.accept(attributes=self._attributes(request.job.metadata))
 
     def _is_full(self) -> bool:
         return self._sessions() >= self.limit or psutil.virtual_memory().available < _SPARE_BYTES

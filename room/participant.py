@@ -41,12 +41,11 @@ class RoomSettings(BaseSettings):
     `max_sessions` is how many people one worker talks to at once; without it the machine's cores and memory decide.
     `identity_from` says where the person's identity is signed: in their own token, or in the job's metadata.
     `reconnect_grace` is how long, in seconds, a person who is gone is waited for, and `arrival_timeout` how long
-    anybody is waited for in a room where nobody has come yet.
+    anybody is waited for in a room where nobody has come yet. `idle_timeout` is how long, in seconds, a person may say
+    nothing before they are asked, and again before the call ends; `max_call_length` is how long any call may last.
     """
 
-    model_config = SettingsConfigDict(
-        alias_generator=str.upper, populate_by_name=True, frozen=True
-    )
+    model_config = SettingsConfigDict(alias_generator=str.upper, populate_by_name=True, frozen=True)
 
     console_identity: str = "console@localhost"
     livekit_agent_name: str = "rapport"
@@ -56,6 +55,8 @@ class RoomSettings(BaseSettings):
     identity_from: Literal["participant", "metadata"] = "participant"
     reconnect_grace: float = Field(default=20.0, ge=0, le=3600)
     arrival_timeout: float = Field(default=60.0, gt=0, le=3600)
+    idle_timeout: float = Field(default=60.0, gt=0, le=3600)
+    max_call_length: float = Field(default=7200.0, gt=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -68,12 +69,17 @@ class RoomSettings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @property
+    def by_metadata(self) -> bool:
+        """Does the metadata of a dispatch say whom its agent is for?"""
+        return self.identity_from == "metadata"
+
     def identity_in(self, metadata: str) -> str | None:
         """Who a job is for by the metadata of its dispatch, `{"identity": "alice@example.com"}`, where that is asked.
 
         Only who holds the API secret can write it, in a dispatch or in a token. Raises `MetadataError`.
         """
-        if self.identity_from != "metadata":
+        if not self.by_metadata:
             return None
         identity = _parsed(metadata).get("identity")
         if not isinstance(identity, str):
@@ -110,6 +116,12 @@ class Caller:
 
     identity: str
     kind: Kind = "standard"
+
+
+def thread_in(metadata: str) -> str | None:
+    """The conversation that a dispatch names, `{"thread_id": "…"}`. Without one it is the room's."""
+    thread = _parsed(metadata).get("thread_id")
+    return thread if isinstance(thread, str) and thread.strip() else None
 
 
 def _parsed(metadata: str) -> dict[str, Any]:

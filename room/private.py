@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from contextvars import Context, copy_context
-from typing import Any
+from contextvars import copy_context
 from uuid import uuid4
 
 from livekit import rtc
@@ -27,9 +25,11 @@ from livekit.agents.voice.io import TextOutput
 from livekit.agents.voice.room_io import TextInputEvent, TextInputOptions
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 
+import metrics
 from identity import printable
 from room.early_audio import EarlyAudio
 from room.participant import RoomPolicy
+from room.tasks import Tasks
 
 log = logging.getLogger("rapport.room")
 
@@ -114,6 +114,7 @@ class Lines:
     def _refuse(self, sender: str) -> None:
         if sender not in self._refused:
             self._refused.add(sender)
+            metrics.BINDINGS_REFUSED.labels("input").inc()
             log.warning("[INPUT REFUSED] words of another participant (once): %s", printable(sender) or "(hidden)")
 
 
@@ -222,30 +223,6 @@ def _permit(room: rtc.Room, permissions: list[rtc.ParticipantTrackPermission]) -
     room.local_participant.set_track_subscription_permissions(
         allow_all_participants=False, participant_permissions=permissions
     )
-
-
-class Tasks:
-    """Background tasks that are kept until they are done; what goes wrong in one is logged."""
-
-    def __init__(self, context: Context | None = None) -> None:
-        self._context = context
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, context=self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    async def cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("[ROOM FAILED] %s: %s", type(error).__name__, error)
 
 
 class _Transcript(TextOutput):

@@ -50,14 +50,20 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def talk(home: Path) -> Talk:
+def store() -> dict[str, str]:
+    """What says where memories are kept, beside `home`: nothing, unless a test module overrides it."""
+    return {}
+
+
+@pytest.fixture
+def talk(home: Path, store: dict[str, str]) -> Talk:
     """Hold one conversation: typed lines, or options such as --say."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("OPENAI_", "STT_", "LLM_", "TTS_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"))
     }
-    environment |= {"RAPPORT_HOME": str(home)}
+    environment |= {"RAPPORT_HOME": str(home), **store}
 
     async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
         process = await asyncio.create_subprocess_exec(

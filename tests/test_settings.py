@@ -11,10 +11,19 @@ from pydantic_settings import BaseSettings
 import identity
 from identity import IdentitySettings
 from memory.settings import MemorySettings
+from metrics import MetricsSettings
 from room.participant import RoomSettings
+from room.rescue import RescueSettings
 from voice.settings import VoiceSettings
 
-CLASSES: tuple[type[BaseSettings], ...] = (IdentitySettings, MemorySettings, RoomSettings, VoiceSettings)
+CLASSES: tuple[type[BaseSettings], ...] = (
+    IdentitySettings,
+    MemorySettings,
+    MetricsSettings,
+    RescueSettings,
+    RoomSettings,
+    VoiceSettings,
+)
 # Read by the framework itself.
 FRAMEWORK = {"LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"}
 EXAMPLE = Path(identity.__file__).parent / ".env.example"
@@ -73,6 +82,13 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "IDENTITY_FROM": "metadata",
         "RECONNECT_GRACE": "7",
         "ARRIVAL_TIMEOUT": "7",
+        "IDLE_TIMEOUT": "7",
+        "MAX_CALL_LENGTH": "7",
+        "SWEEP_SECONDS": "7",
+        "PROMETHEUS_PORT": "9090",
+        "MEMORY_EXTRACTION": "llm",
+        "RESUME_WINDOW": "7",
+        "TRANSCRIPT_RETENTION_DAYS": "7",
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
         "TTS_FORMAT": "mp3",

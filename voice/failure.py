@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 import numpy as np
 from livekit import rtc
 from livekit.agents import AgentSession, APIConnectOptions, APIError, ErrorEvent, llm
 from livekit.agents.types import FlushSentinel
 from livekit.agents.voice.agent_session import SessionConnectOptions
-from livekit.plugins import openai
+
+from voice.models import MEANWHILE, MOUTH_PATIENCE, Ears, Mouth
 
 log = logging.getLogger("rapport.voice")
 
 APOLOGY = "Sorry, something went wrong. Please say that again."
 HOLD_ON = "One moment, please. "
-# How long, in seconds, a person waits in silence for the first word of a reply.
-PATIENCE = 2.5
 # One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
 _ONCE_IN = 4.0
 _CLIP_SECONDS = 10.0
@@ -41,19 +40,20 @@ CONNECT = SessionConnectOptions(
 class Apology:
     """Announces failures in one session, in words recorded beforehand: the voice itself may be what failed."""
 
-    def __init__(self, session: AgentSession[None], voice: openai.TTS) -> None:
+    def __init__(self, session: AgentSession[None], ears: Ears, mouth: Mouth) -> None:
         self._session = session
-        self._voice = voice
-        self._clip = [_tone(voice.sample_rate)]
+        self._mouth = mouth
+        self._apology = mouth.meanwhile = [_tone(mouth.sample_rate)]
         self._said_at = float("-inf")
         session.on("error", self._on_error)
+        ears.on_late = self.hold_on
 
     async def record(self) -> None:
         """Have the words ready. Where the voice fails already now, a tone stands for them."""
         try:
             async with asyncio.timeout(_CLIP_SECONDS):
-                async with self._voice.synthesize(APOLOGY, conn_options=CONNECT.tts_conn_options) as words:
-                    self._clip = [audio.frame async for audio in words]
+                self._apology = await self._spoken(APOLOGY)
+                self._mouth.meanwhile = await self._spoken(HOLD_ON)
         except (APIError, TimeoutError) as error:
             log.error(
                 "[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %s",
@@ -65,7 +65,11 @@ class Apology:
         if time.monotonic() - self._said_at < _ONCE_IN:
             return
         self._said_at = time.monotonic()
-        self._session.say(APOLOGY, audio=self._frames(), add_to_chat_ctx=False)
+        self._session.say(APOLOGY, audio=_frames(self._apology), add_to_chat_ctx=False)
+
+    def hold_on(self) -> None:
+        """Say that it takes longer: their words are not lost."""
+        self._session.say(HOLD_ON, audio=_frames(self._mouth.meanwhile), add_to_chat_ctx=False)
 
     def _on_error(self, event: ErrorEvent) -> None:
         if getattr(event.error, "recoverable", False):
@@ -76,9 +80,14 @@ class Apology:
         log.error("[VOICE FAILED] %s: %s %s", event.source.__class__.__name__, type(error).__name__, status)
         self.say()
 
-    async def _frames(self) -> AsyncIterator[rtc.AudioFrame]:
-        for frame in self._clip:
-            yield frame
+    async def _spoken(self, text: str) -> list[rtc.AudioFrame]:
+        async with self._mouth.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
+            return [audio.frame async for audio in words if audio.request_id != MEANWHILE]
+
+
+async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
+    for frame in clip:
+        yield frame
 
 
 async def patiently(
@@ -93,7 +102,7 @@ async def patiently(
     waiting = asyncio.ensure_future(anext(chunks, None))
     try:
         while True:
-            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else PATIENCE)
+            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else MOUTH_PATIENCE)
             if not done:
                 said_anything = True
                 yield HOLD_ON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai as openai_sdk
@@ -13,12 +13,12 @@ from livekit.agents.vad import VAD
 from livekit.plugins import openai, silero
 
 from voice.failure import CONNECT, Apology
+from voice.models import Ears, Mouth, http_client
 from voice.settings import Part, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms (voice-facts 0.3).
 VAD_MIN_SILENCE = 0.25
-_TIMEOUT = httpx2.Timeout(connect=5.0, read=10.0, write=5.0, pool=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,19 @@ class Voice:
         """Call it in the job's event loop. Raises `VoiceNotConfigured`; `settings.require_keys()` tells beforehand."""
         self._settings = settings
         self._vad = prepared.vad
-        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, verify=prepared.tls, follow_redirects=True)
+        self._http = http_client(prepared.tls)
         self._apology: Apology | None = None
         self.session: AgentSession[None] = self._realtime() if settings.voice_mode == "realtime" else self._pipeline()
 
+    async def ask(self, messages: list[dict[str, str]], response_format: dict[str, Any] | None = None) -> str:
+        """Ask the language model beside the conversation, for an answer of that format. Raises what its client does."""
+        options: dict[str, Any] = {"response_format": response_format} if response_format else {}
+        completions = cast("Any", self._client("llm").chat.completions)
+        answer = await completions.create(model=self._settings.llm_model, messages=messages, **options)
+        return str(answer.choices[0].message.content or "")
+
     async def prepare_apology(self) -> None:
-        """Record what is said when a model fails; until then it is a tone."""
+        """Record what is said when a model fails or is late; until then it is a tone."""
         if self._apology:
             await self._apology.record()
 
@@ -61,7 +68,8 @@ class Voice:
 
     def _pipeline(self) -> AgentSession[None]:
         settings = self._settings
-        voice = openai.TTS(
+        ears = Ears(model=settings.stt_model, language=settings.stt_language, client=self._client("stt"))
+        mouth = Mouth(
             model=settings.tts_model,
             voice=settings.tts_voice,
             response_format=settings.tts_format,
@@ -69,9 +77,9 @@ class Voice:
         )
         session: AgentSession[None] = AgentSession(
             vad=self._vad,
-            stt=openai.STT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt")),
+            stt=ears,
             llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
-            tts=voice,
+            tts=mouth,
             conn_options=CONNECT,
             # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s (voice-facts 1.3)
             # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
@@ -79,7 +87,7 @@ class Voice:
             # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
             session_close_transcript_timeout=0.5,
         )
-        self._apology = Apology(session, voice)
+        self._apology = Apology(session, ears, mouth)
         return session
 
     def _realtime(self) -> AgentSession[None]:

@@ -23,7 +23,7 @@ import json
 import os
 import threading
 from base64 import urlsafe_b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -109,10 +109,16 @@ class EdgeRoom:
     # -- what people do
 
     def join(
-        self, identity: str, kind: rtc.ParticipantKind.ValueType = STANDARD, *, still_connecting: bool = False
+        self,
+        identity: str,
+        kind: rtc.ParticipantKind.ValueType = STANDARD,
+        *,
+        still_connecting: bool = False,
+        attributes: Mapping[str, str] | None = None,
     ) -> None:
         """Come in. Who is `still_connecting` is listed already, and neither heard nor seen (a phone that rings)."""
         person = self._server.participant(identity, kind)
+        person.info.attributes.update(attributes or {})
         person.info.state = participant_pb2.PARTICIPANT_STATE_JOINED
         if self._handle:
             event = self._event()

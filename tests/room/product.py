@@ -47,6 +47,17 @@ class Product:
         user = str(livekit_identity_to_uuid(identity))
         return self._column("select value from memories where user_id = ? order by said_at", user)
 
+    def transcript(self, identity: str) -> list[tuple[str, str]]:
+        """What was said in all conversations of this person: role and words, in order."""
+        query = "select role || '\n' || text from messages where user_id = ? order by said_at, seq"
+        turns = self._column(query, str(livekit_identity_to_uuid(identity)))
+        return [(role, text) for role, _, text in (turn.partition("\n") for turn in turns)]
+
+    def endings(self, identity: str) -> list[str]:
+        """Why each session of this person ended, oldest first; "" for one that lives."""
+        query = "select coalesce(end_reason, '') from sessions where user_id = ? order by started_at"
+        return self._column(query, str(livekit_identity_to_uuid(identity)))
+
     def everything_stored(self) -> list[str]:
         return self._column("select value from memories")
 
@@ -103,7 +114,11 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product
     monkeypatch.setattr(
         agent, "settings", dataclasses.replace(agent.settings, voice=VoiceSettings(openai_api_key="not asked"))
     )
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SqliteStore(it.file), deadline=1.5))
+    monkeypatch.setattr(
+        agent,
+        "memory_manager",
+        MemoryManager(lambda: SqliteStore(it.file), deadline=1.5, measure=agent.metrics.measure_store),
+    )
     yield it
     it.contexts.clear()
     it.sessions.clear()  # they hold their rooms, and a failed test's traceback holds us

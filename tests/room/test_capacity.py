@@ -19,10 +19,12 @@ class Request:
 
     def __init__(self, job: str) -> None:
         self.id = job
+        self.job = SimpleNamespace(metadata=f"of {job}")
         self.answer = ""
+        self.attributes: dict[str, str] = {}
 
-    async def accept(self) -> None:
-        self.answer = "accepted"
+    async def accept(self, *, attributes: dict[str, str]) -> None:
+        self.answer, self.attributes = "accepted", attributes
 
     async def reject(self, *, terminate: bool) -> None:
         self.answer = "refused for good" if terminate else "left to another worker"
@@ -43,6 +45,12 @@ async def test_of_ten_who_come_at_once_as_many_are_let_in_as_there_are_places() 
     assert capacity.load(running()) == 0
     answers = [await ask(capacity, f"job-{i}") for i in range(10)]
     assert answers == ["accepted"] * 4 + ["left to another worker"] * 6
+
+
+async def test_an_agent_shows_in_its_room_what_its_dispatch_gives_it_to_show() -> None:
+    request = Request("job")
+    await Capacity(1, attributes=lambda metadata: {"shown": metadata}).admit(request)  # type: ignore[arg-type]
+    assert request.attributes == {"shown": "of job"}
 
 
 async def test_a_place_is_free_again_when_its_job_has_ended() -> None:

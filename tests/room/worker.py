@@ -41,9 +41,14 @@ class Worker:
         launching = self._server.simulate_job("console-room", agent_identity="console", fake_job=True)
         await asyncio.create_task(launching, context=context)
 
+    @property
+    def running(self) -> bool:
+        """Is there a job that is not over, shutdown callbacks and all?"""
+        return bool(self._server._proc_pool.processes)
+
     async def idle(self) -> None:
-        """Wait until all jobs are over, shutdown callbacks and all."""
-        await until(lambda: not self._server._proc_pool.processes, "the jobs to end")
+        """Wait until all jobs are over."""
+        await until(lambda: not self.running, "the jobs to end")
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,47 @@
+"""What the worker counts, on the framework's Prometheus endpoint (`PROMETHEUS_PORT`, `PROMETHEUS_MULTIPROC_DIR`).
+
+Jobs are processes of their own: without the directory, only what the main process counts is seen.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class MetricsSettings(BaseSettings):
+    """`prometheus_port` is where the worker serves them, nowhere without one; in `prometheus_multiproc_dir` the job
+    processes keep theirs. The worker empties that directory when it starts."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=str.upper, populate_by_name=True, env_ignore_empty=True, frozen=True
+    )
+
+    prometheus_port: int | None = Field(default=None, ge=1, le=65535)
+    prometheus_multiproc_dir: str | None = None
+
+
+SESSIONS_STARTED = Counter("rapport_sessions_started", "Sessions that began or resumed a conversation", ["how"])
+SESSIONS_ENDED = Counter("rapport_sessions_ended", "Sessions that ended", ["reason"])
+BINDINGS_REFUSED = Counter("rapport_bindings_refused", "Jobs and input refused because of who asked", ["why"])
+MEMORY_OFF = Counter("rapport_memory_off", "Calls that began without memory", ["why"])
+STORE_SECONDS = Histogram(
+    "rapport_store_seconds",
+    "How long the store took to answer",
+    ["call"],
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+STORE_FAILURES = Counter("rapport_store_failures", "Calls that the store did not answer", ["call"])
+WRITES_WAITING = Gauge("rapport_writes_waiting", "Writes that wait for the store", multiprocess_mode="livesum")
+RECALL_SECONDS = Histogram(
+    "rapport_recall_seconds",
+    "How long it took to find what matters for a turn",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+)
+
+
+def measure_store(call: str, seconds: float, answered: bool) -> None:
+    STORE_SECONDS.labels(call).observe(seconds)
+    if not answered:
+        STORE_FAILURES.labels(call).inc()

@@ -1,0 +1,259 @@
+"""One conversation, not one per message or job: taken up again, written down, and ended for a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from livekit.agents import get_job_context
+
+import agent
+from identity import livekit_identity_to_uuid
+from memory.manager import MemoryManager
+from memory.settings import MemorySettings
+from memory.sqlite import SqliteStore
+from memory.store import Session, StoreError
+from room import participant
+from room.participant import RoomSettings
+from tests.room.edge import Edge, EdgeRoom
+from tests.room.models import Request
+from tests.room.product import Product
+from tests.room.worker import until, working
+
+ALICE, BOB = "alice@example.com", "bob@example.com"
+
+Set = Callable[..., None]
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
+    """Change the worker's settings of rooms and memory."""
+
+    def change(room: dict[str, Any] | None = None, memory: dict[str, Any] | None = None) -> None:
+        changed = dataclasses.replace(
+            agent.settings,
+            room=RoomSettings.model_validate(room or {}),
+            memory=MemorySettings.model_validate(memory or {}),
+        )
+        monkeypatch.setattr(agent, "settings", changed)
+
+    monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
+    return change
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Which thread the dispatch of a room names, by the room's name."""
+    named: dict[str, str] = {}
+    monkeypatch.setattr(agent, "thread_in", lambda metadata: named.get(get_job_context().job.room.name))
+    return named
+
+
+def told(request: Request) -> list[tuple[str, str]]:
+    """The conversation as the model sees it: who said what, without instructions and memories."""
+    return [
+        (item.role, item.text_content or "")
+        for item in request.chat_ctx.messages()
+        if item.role in ("user", "assistant") and not (item.text_content or "").startswith("<")
+    ]
+
+
+def instructions(request: Request) -> str:
+    return "\n".join(item.text_content or "" for item in request.chat_ctx.messages() if item.role == "system")
+
+
+def asked_last(product: Product, room: EdgeRoom) -> bool:
+    requests = product.requests(room)
+    return bool(requests) and "still there" in instructions(requests[-1])
+
+
+async def job(worker: Any, product: Product, room: EdgeRoom, person: str, *words: str) -> None:
+    """A job in this room with this person, who says this and leaves."""
+    room.join(person)
+    await worker.job(room.name)
+    await product.greeted(room)
+    for each in words:
+        await product.chat(room, person, each)
+    room.close()
+    await worker.idle()
+
+
+async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
+    product: Product, server: Edge, threads: dict[str, str]
+) -> None:
+    first, second = server.room("monday"), server.room("monday again")
+    threads.update({first.name: "trip", second.name: "trip"})
+    async with working(agent.server) as worker:
+        await job(worker, product, first, ALICE, "I want to see Porto.", "What shall I pack?")
+        await job(worker, product, second, ALICE)
+    [greeting] = product.requests(second)
+    assert agent.RESUMED_GREETING in instructions(greeting)
+    assert agent.FIRST_GREETING not in greeting.everything
+    assert told(greeting)[-4:] == [
+        ("user", "I want to see Porto."),
+        ("assistant", "You said I want to see Porto."),
+        ("user", "What shall I pack?"),
+        ("assistant", "You said What shall I pack?"),
+    ]
+    assert instructions(greeting).count(agent.INSTRUCTIONS) == 1
+    assert product.endings(ALICE) == ["left", "left"]
+
+
+async def test_another_thread_is_another_conversation_that_knows_what_the_last_was_about(
+    product: Product, server: Edge, threads: dict[str, str]
+) -> None:
+    first, second = server.room("tuesday"), server.room("tuesday again")
+    threads.update({first.name: "trip", second.name: "work"})
+    async with working(agent.server) as worker:
+        await job(worker, product, first, ALICE, "I want to see Porto.")
+        await job(worker, product, second, ALICE)
+    [greeting] = product.requests(second)
+    assert told(greeting) == []
+    assert agent.RETURN_GREETING in instructions(greeting)
+    [summary] = [
+        item.text_content or "" for item in greeting.chat_ctx.messages() if "<earlier" in (item.text_content or "")
+    ]
+    assert "I want to see Porto." in summary
+
+
+async def test_another_person_on_a_thread_of_the_same_name_finds_nothing_of_it(
+    product: Product, server: Edge, threads: dict[str, str]
+) -> None:
+    first, second = server.room("wednesday"), server.room("wednesday again")
+    threads.update({first.name: "trip", second.name: "trip"})
+    async with working(agent.server) as worker:
+        await job(worker, product, first, ALICE, "I want to see Porto.")
+        await job(worker, product, second, BOB, "I want to see Rome.")
+    assert all("Porto" not in request.everything for request in product.requests(second))
+    assert [text for role, text in product.transcript(BOB) if role == "user"] == ["I want to see Rome."]
+
+
+async def test_a_conversation_that_is_too_long_ago_is_not_taken_up_again(
+    product: Product, server: Edge, threads: dict[str, str], settings: Set
+) -> None:
+    settings(memory={"resume_window": 0})
+    first, second = server.room("thursday"), server.room("thursday again")
+    threads.update({first.name: "trip", second.name: "trip"})
+    async with working(agent.server) as worker:
+        await job(worker, product, first, ALICE, "I want to see Porto.")
+        await job(worker, product, second, ALICE)
+    [greeting] = product.requests(second)
+    assert told(greeting) == []
+    assert agent.RETURN_GREETING in instructions(greeting)
+
+
+async def test_every_committed_turn_is_written_once_as_it_happens(product: Product, room: EdgeRoom) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "Good morning.")
+        await until(lambda: len(product.transcript(ALICE)) == 3, "the turns to be written")
+        await product.say(room, ALICE, "I love tea")
+        await until(lambda: len(product.transcript(ALICE)) == 5, "the turns to be written")
+        room.close()
+        await worker.idle()
+    assert product.transcript(ALICE) == [
+        ("assistant", "You said"),
+        ("user", "Good morning."),
+        ("assistant", "You said Good morning."),
+        ("user", "I love tea"),
+        ("assistant", "You said I love tea"),
+    ]
+
+
+async def test_nothing_said_is_kept_where_that_is_wanted(product: Product, room: EdgeRoom, settings: Set) -> None:
+    settings(memory={"transcript_retention_days": 0})
+    async with working(agent.server) as worker:
+        await job(worker, product, room, ALICE, "I live in Oslo.")
+    assert product.transcript(ALICE) == []
+    assert product.memories(ALICE) == ["I live in Oslo."]
+
+
+async def test_a_silent_person_is_asked_once_and_then_the_call_ends(
+    product: Product, room: EdgeRoom, settings: Set, log: pytest.LogCaptureFixture
+) -> None:
+    settings(room={"idle_timeout": 0.5})
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await worker.idle()  # by itself
+    asked = [instructions(request) for request in product.requests(room)]
+    assert [("still there" in each, agent.GOODBYES["idle"] in each) for each in asked] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+    assert room.closed
+    assert product.endings(ALICE) == ["idle"]
+    [report] = [r.getMessage() for r in log.records if r.getMessage().startswith("[SESSION REPORT]")]
+    assert json.loads(report.removeprefix("[SESSION REPORT] "))["ended"] == "idle"
+
+
+async def test_who_answers_when_asked_goes_on(product: Product, room: EdgeRoom, settings: Set) -> None:
+    settings(room={"idle_timeout": 1.0})
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        for _ in range(2):
+            await until(lambda: asked_last(product, room), "the question")
+            await product.answered(room)
+            await product.chat(room, ALICE, "Yes.")
+        assert not room.closed
+        room.close()
+        await worker.idle()
+    assert product.endings(ALICE) == ["left"]
+
+
+async def test_a_call_lasts_as_long_as_a_call_may(product: Product, room: EdgeRoom, settings: Set) -> None:
+    settings(room={"max_call_length": 0.5})
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await worker.idle()
+    assert agent.GOODBYES["too long"] in instructions(product.requests(room)[-1])
+    assert product.endings(ALICE) == ["too long"]
+
+
+async def test_a_worker_that_stops_says_so(product: Product, room: EdgeRoom) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+    assert product.endings(ALICE) == ["stopped"]
+
+
+async def test_a_store_that_answers_late_is_known_from_then_on(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(SqliteStore):
+        async def start_session(self, *args: Any, **kwargs: Any) -> Session:
+            if not late["is over"]:
+                raise StoreError("not yet")
+            return await super().start_session(*args, **kwargs)
+
+    late = {"is over": False}
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: Late(product.file), deadline=0.5))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        late["is over"] = True
+        await until(lambda: product.memories(ALICE) == ["I live in Oslo."], "what was said to be stored", 20)
+        await product.chat(room, ALICE, "Where do I live?")
+        room.close()
+        await worker.idle()
+    first, last = product.requests(room)[0], product.requests(room)[-1]
+    assert "Your memory does not answer" in instructions(first)
+    assert "Your memory does not answer" not in instructions(last)
+    assert [text for role, text in product.transcript(ALICE) if role == "user"] == [
+        "I live in Oslo.",
+        "Where do I live?",
+    ]
+    assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
