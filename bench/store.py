@@ -1,11 +1,11 @@
 """How long the database takes, and whether it takes longer the more it holds: 10,000 people with 10,000 memories
 between them, and the same people with 1,000,000.
 
-python bench/store.py [--full | --memories 10000 100000] [--users 10000] [--calls 1000] [--rest] [--json]
+python bench/store.py [--full | --memories 10000 100000] [--users 10000] [--calls 1000] [--sql] [--json]
 
-Each call is a transaction on one connection under the role and the claims of a person's own token, as PostgREST makes
-it, with another person each time; with --rest it goes through a real PostgREST and its gateway instead. Needs the test
-stack (a real Postgres, fetched once).
+Each call goes through a real PostgREST and its gateway with a person's own token, as the worker's do, with another
+person each time; with --sql it is the same transaction on a connection of our own. What a session starts with grows
+with what the person has told (1 memory, then 100); the rest should not. Needs the test stack, fetched once.
 """
 
 from __future__ import annotations
@@ -150,12 +150,12 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help=f"the sizes {FULL[0]:,} and {FULL[1]:,}")
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--calls", type=int, default=1000, help="calls of each function at each size")
-    parser.add_argument("--rest", action="store_true", help="through PostgREST")
+    parser.add_argument("--sql", action="store_true", help="without PostgREST")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     sizes = list(FULL) if arguments.full else arguments.memories
 
-    way = through_postgrest if arguments.rest else direct
+    way = direct if arguments.sql else through_postgrest
     try:
         with Postgres() as postgres, ExitStack() as stack:
             asks: dict[int, Ask] = {}
@@ -173,7 +173,7 @@ def main() -> int:
     ratios = {function: round(last[function]["p95_ms"] / first[function]["p95_ms"], 2) for function in first}
     result = {
         "postgres": version,
-        "through": "postgrest" if arguments.rest else "sql",
+        "through": "sql" if arguments.sql else "postgrest",
         "users": arguments.users,
         "calls": arguments.calls,
         "memories": {str(memories): figures for memories, figures in measured.items()},

@@ -139,11 +139,13 @@ async def reply(person: Person) -> Answer:
 
 
 async def apology(alice: Person) -> tuple[float, Answer]:
-    """When the apology began, in seconds since the epoch, and all that she heard until it was over."""
+    """When she was first told that something is wrong, in seconds since the epoch, and the apology itself."""
+    last_word = time.monotonic()
     answer = await alice.answer()
     while APOLOGY not in answer.text:
         answer = await alice.answer()
-    since_then = time.monotonic() - [each.began for each in alice.transcripts if APOLOGY in each.text][-1]
+    told = [each for each in alice.transcripts if APOLOGY in each.text or each.text.strip() in BEGUN]
+    since_then = time.monotonic() - next(each.began for each in told if each.began >= last_word)
     return time.time() - since_then, answer
 
 
