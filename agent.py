@@ -207,9 +207,16 @@ class Acquaintance:
 class Assistant(Agent):
     """The agent of one person. Whatever it reads or writes is its binding's user's."""
 
-    def __init__(self, binding: Binding, acquaintance: Acquaintance, apologise: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        acquaintance: Acquaintance,
+        remembering: LiveSession,
+        apologise: Callable[[], None],
+    ) -> None:
         self._apologise = apologise
         self._binding = binding
+        self._remembering = remembering
         self._realtime = settings.voice.voice_mode == "realtime"
         self._situation = acquaintance.situation
         self._confirmation = SpokenConfirmation()
@@ -230,7 +237,7 @@ class Assistant(Agent):
         it writes nothing.
         """
         with self._binding.entered():
-            chat_ctx = _with_memory(chat_ctx)
+            chat_ctx = _with_memory(_without_what_is_forgotten(chat_ctx, self._remembering.forgotten_at))
         reply = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
         async for chunk in patiently(reply, on_nothing=self._apologise):
             yield chunk
@@ -333,6 +340,18 @@ class Assistant(Agent):
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
+
+
+def _without_what_is_forgotten(chat_ctx: llm.ChatContext, forgotten_at: float | None) -> llm.ChatContext:
+    """The conversation from the turn on in which everything was forgotten, with its instructions."""
+    if forgotten_at is None:
+        return chat_ctx
+    asked = max((item.created_at for item in chat_ctx.messages() if item.role == "user"), default=forgotten_at)
+    since = min(asked, forgotten_at)
+    kept = [item for item in chat_ctx.items if item.created_at >= since or getattr(item, "role", "") == "system"]
+    calls = {item.call_id for item in kept if item.type == "function_call"}
+    # a model refuses the answer of a call that it does not see
+    return llm.ChatContext([i for i in kept if i.type != "function_call_output" or i.call_id in calls])
 
 
 def _with_memory(chat_ctx: llm.ChatContext) -> llm.ChatContext:
@@ -467,7 +486,7 @@ class Call:
         keep_turns(session, self._binding, remembering, self._keeping, voice)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
-        assistant = Assistant(self._binding, acquaintance, voice.apologise)
+        assistant = Assistant(self._binding, acquaintance, remembering, voice.apologise)
         await session.start(
             assistant,
             room=ctx.room,

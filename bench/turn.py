@@ -182,7 +182,7 @@ class Loudspeaker(io.AudioOutput):
     """Plays in no time."""
 
     def __init__(self) -> None:
-        super().__init__(label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=False))
+        super().__init__(label="loudspeaker", capabilities=io.AudioOutputCapabilities(pause=True))
         self._seconds = 0.0
         self.began = 0.0
         """When the last answer was first heard, by `time.perf_counter`."""

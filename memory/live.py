@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -42,6 +43,8 @@ class LiveSession:
         """What the store said when it started; None until then, and after everything was forgotten."""
         self.erased = False
         """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
+        self.forgotten_at: float | None = None
+        """When that was, in seconds since the epoch: what was said before it must not be told any more."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
 
@@ -183,7 +186,7 @@ class LiveMemories:
             gone = known.index.memories()
             self._apply(user, None)
             for session in self._people[user].sessions if user in self._people else []:
-                session.stored, session.erased = None, True
+                session.stored, session.erased, session.forgotten_at = None, True, time.time()
         return gone
 
     def tell(self, user: UUID, action: Action, memories: Iterable[Memory]) -> None:

@@ -248,9 +248,14 @@ class MemoryManager:
             session.talk.append(turn)
 
     async def touch(self, session: LiveSession) -> bool:
-        """Say that the session is alive. False if it is not any more (see `Conversation.touch`); the person's next
-        turn then begins another."""
-        return await session.talk.touch() if session.talk else False
+        """Say that the session is alive. False if it is not any more: the person's next turn then begins another, or,
+        where all that was kept of them was erased elsewhere, it is forgotten here too."""
+        if session.talk is None or await session.talk.touch():
+            return session.talk is not None
+        if await self._was_erased(session):
+            log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", session.user)
+            self._live.tell(session.user, "forgotten", self._let_go_of(session.user))
+        return False
 
     def summarise(self, session: LiveSession, summary: str) -> None:
         """Keep a short summary of the session's conversation, for the one after it. Never waits."""
@@ -409,16 +414,28 @@ class MemoryManager:
         _refuse_anonymous(user)
         async with self._client().quiet():
             counts = await self._client().ask("erase", lambda store: store.erase(user.uuid))
-            self._deletions[user.uuid] += 1
-            gone = self._live.take_out_everything(user.uuid)
-            with self._lock:
-                clients = list(self._clients.values())
-            for client in clients:
-                client.outbox.drop(user.uuid)
+            gone = self._let_go_of(user.uuid)
         count = max(counts["memories"], len(gone))  # some may not have been written yet
         log.info("[MEMORY FORGOTTEN] all %d for user: %s", count, user.uuid)
         self._live.tell(user.uuid, "forgotten", gone)
         return count
+
+    def _let_go_of(self, user: UUID) -> list[Memory]:
+        """Nothing of the user is known or written in this process any more: what was known."""
+        self._deletions[user] += 1
+        gone = self._live.take_out_everything(user)
+        with self._lock:
+            clients = list(self._clients.values())
+        for client in clients:
+            client.outbox.drop(user)
+        return gone
+
+    async def _was_erased(self, session: LiveSession) -> bool:
+        """Was everything of the person deleted by somebody else, such as an operator?"""
+        if session.stored is None:
+            return False
+        kept = await self._client().ask("export", lambda store: store.export(session.user))
+        return str(session.stored.conversation) not in {each["id"] for each in kept["conversations"]}
 
     async def _stored(self, user: UUID, ask: Ask) -> Known:
         """All that the store knows of the user."""
