@@ -298,7 +298,7 @@ async def remembering(side: Side, manager: TimedManager, life: Life) -> AsyncGen
     voice = cast("Voice", None)  # asked for nothing where our rules read the turns
     agent.keep_turns(side.session, binding, live, keeping, voice)
     try:
-        yield agent.Assistant(binding, agent.Acquaintance(user, stored), apologise=lambda: None)
+        yield agent.Assistant(binding, agent.Acquaintance(user, stored), live, apologise=lambda: None)
     finally:
         await keeping.finish(agent.SHUTDOWN_SECONDS)
         await manager.end_session(live, "left", agent.SHUTDOWN_SECONDS)

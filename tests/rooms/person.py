@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.worker import AGENT_NAME
+from voice.failure import HOLD_ON
 
 RATE = 16_000
 FRAME = RATE // 50  # 20 ms
@@ -319,12 +320,16 @@ class Person:
 
     async def answer(self, seconds: float = ANSWER_SECONDS) -> Answer:
         """Wait until the agent has said something since this person's last words (or since they joined) and is silent
-        again."""
+        again. That they should hold on, which a busy machine makes it say, or begin to say, is no answer."""
         since, second = self._mark
 
         def said() -> list[Transcript]:
             agents = {who.identity for who in self.agents}
-            return [each for each in self.transcripts if each.of in agents and each.began >= since and each.text]
+            return [
+                each
+                for each in self.transcripts
+                if each.of in agents and each.began >= since and each.text and not HOLD_ON.startswith(each.text.strip())
+            ]
 
         def over() -> bool:
             audio = self.agent_audio
