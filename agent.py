@@ -87,7 +87,7 @@ from room.participant import (  # noqa: E402
     thread_in,
 )
 from room.private import Lines, PrivateLine  # noqa: E402
-from room.rescue import Rescue, RescueSettings, Rules, is_superfluous  # noqa: E402
+from room.rescue import Rescue, RescueSettings, Rules, is_superfluous, withdraw  # noqa: E402
 from room.tasks import Tasks  # noqa: E402
 from voice.failure import patiently  # noqa: E402
 from voice.report import SessionReport  # noqa: E402
@@ -669,6 +669,7 @@ async def entrypoint(ctx: JobContext) -> None:
         await ctx.connect()
         if is_superfluous(ctx):
             log.warning("[JOB SUPERFLUOUS] another agent is in this room already: %s", printable(ctx.job.room.name))
+            await withdraw(ctx)
             ctx.shutdown(reason="superfluous")
         elif settings.room.room_policy is RoomPolicy.EVERYONE and not ctx.is_fake_job():
             await job.talk_to_everyone()

@@ -26,6 +26,8 @@ _SWEEP_SECONDS = 10.0
 _LEASE_SECONDS = 15.0
 _PURGE_EVERY = timedelta(hours=6)
 _DEADLINE = 10.0
+# Who asks for the lease sends agents to people who wait in silence; it gives up after five seconds.
+_LEASE_DEADLINE = 3.0
 # Containers on one host's network share its name, and each has its own process 1.
 _HOLDER = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
