@@ -237,11 +237,13 @@ def home() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.soak
 @pytest.mark.rooms
 def test_nothing_is_left_out_of_the_build_but_what_needs_root(image: Image) -> None:
     assert [step.split()[0] for step in image.skipped] == ["pip", "useradd"]
 
 
+@pytest.mark.soak
 @pytest.mark.rooms
 def test_the_image_has_bytecode_for_everything_and_nothing_of_the_tests(image: Image) -> None:
     app = image.inside(image.workdir)
@@ -256,6 +258,7 @@ def test_the_image_has_bytecode_for_everything_and_nothing_of_the_tests(image: I
     assert [name for name in ("pytest", "pocketsphinx", "espeakng_loader") if (packages / name).exists()] == []
 
 
+@pytest.mark.soak
 @pytest.mark.rooms
 def test_without_a_server_it_says_what_is_missing_and_ends(image: Image, home: Path) -> None:
     program = Program("the container", home / "log")
@@ -268,6 +271,7 @@ def test_without_a_server_it_says_what_is_missing_and_ends(image: Image, home: P
     assert "LIVEKIT_URL" in program.text(), program.tail()
 
 
+@pytest.mark.soak
 @pytest.mark.rooms
 def test_it_registers_as_another_user_who_can_write_nothing_of_it_and_ends_when_asked(
     image: Image, home: Path, tmp_path: Path

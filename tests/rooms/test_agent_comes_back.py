@@ -144,6 +144,7 @@ async def test_who_loses_the_agent_in_mid_call_gets_another_that_knows_them(
     assert len(worker.logged(f"Identity: {alice.identity}")) == 2
 
 
+@pytest.mark.soak
 async def test_what_kills_three_agents_gets_no_fourth_and_each_had_the_same_task(
     livekit_server: LiveKitServer, worker: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:
@@ -180,6 +181,7 @@ async def test_of_two_agents_that_are_sent_at_once_one_stays(
     assert len(worker.logged(f"Identity: {alice.identity}")) == 1
 
 
+@pytest.mark.soak
 async def test_an_agent_that_is_thrown_out_is_sent_again(
     livekit_server: LiveKitServer, worker: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:
@@ -211,6 +213,7 @@ async def test_whose_person_is_gone_for_good_is_not_sent_again_for_those_who_sta
     assert not [line for line in worker.logged("[SWEEP]") if room in line["message"]]
 
 
+@pytest.mark.soak
 async def test_two_people_in_one_room_whose_agents_were_sent_for_each_keep_theirs(
     livekit_server: LiveKitServer, signed: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:
@@ -233,6 +236,7 @@ async def test_two_people_in_one_room_whose_agents_were_sent_for_each_keep_their
     assert signed.logged("[JOB SUPERFLUOUS]") == []
 
 
+@pytest.mark.soak
 async def test_a_job_that_refuses_is_not_sent_again(
     livekit_server: LiveKitServer, signed: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:
@@ -247,7 +251,7 @@ async def test_a_job_that_refuses_is_not_sent_again(
     assert signed.logged("[ROOM FAILED]") == []
 
 
-@pytest.mark.parametrize("name", ["late", ""])
+@pytest.mark.parametrize("name", ["late", pytest.param("", marks=pytest.mark.soak)])
 async def test_who_was_there_before_any_worker_gets_an_agent_when_one_comes(
     livekit_server: LiveKitServer, administrator: Administrator, start: Callable[..., Worker], fresh: Fresh, name: str
 ) -> None:

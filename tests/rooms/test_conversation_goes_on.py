@@ -224,6 +224,7 @@ async def test_when_a_worker_dies_the_conversation_goes_on_at_another(
     assert second.conversations(alice.identity) == [room]
 
 
+@pytest.mark.soak
 async def test_a_session_whose_worker_died_is_ended_by_another_in_the_store_and_in_numbers(
     start: Start, reception: Reception, fresh: Fresh, tmp_path: Path, unused_tcp_port: int
 ) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
+import pytest
 from livekit import api
 
 from identity import livekit_identity_to_uuid
@@ -46,6 +47,7 @@ async def test_a_dispatch_says_whom_the_agent_is_for_whoever_came_first(
     assert len(worker.logged("[INPUT REFUSED]")) == 1
 
 
+@pytest.mark.soak
 async def test_a_dispatch_that_does_not_say_whom_it_is_for_is_refused_aloud(
     livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: Fresh
 ) -> None:

@@ -70,7 +70,8 @@ def stage(livekit_server: LiveKitServer, models: Models, worker: Worker, fresh: 
 @pytest.mark.parametrize(
     ("model", "modes"),
     [
-        *((model, ["error"]) for model in MODELS),
+        (EARS, ["error"]),
+        (MIND, ["error"]),
         *(pytest.param(model, MODES, marks=pytest.mark.soak) for model in MODELS),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),

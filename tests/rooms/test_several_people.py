@@ -87,6 +87,7 @@ async def test_three_people_in_one_room_each_have_a_memory_a_voice_and_a_transcr
     assert len(everyone.logged("[SESSION INIT] Identity")) == 3
 
 
+@pytest.mark.soak
 async def test_who_is_gone_for_good_and_comes_again_is_welcomed_back_while_the_others_go_on(
     livekit_server: LiveKitServer, worker_with: WorkerWith, fresh: Fresh
 ) -> None:
