@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextvars import copy_context
 from uuid import uuid4
 
@@ -49,6 +50,8 @@ class Lines:
         self._lines: dict[str, PrivateLine] = {}
         self._opened = asyncio.Event()
         self._refused: set[str] = set()
+        self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By sender."""
         self._tasks = Tasks()
         self._early_audio = EarlyAudio(room)
         self._permissions = _Permissions(room) if policy is RoomPolicy.EVERYONE else None
@@ -92,12 +95,13 @@ class Lines:
         self._tasks.spawn(self._take_words(reader, sender))
 
     async def _take_words(self, reader: rtc.TextStreamReader, sender: str) -> None:
-        words = await reader.read_all()
         try:
-            async with asyncio.timeout(_SESSION_SECONDS):
+            # one after the other: a message that is read later must not overtake one that waits for the line
+            async with asyncio.timeout(_SESSION_SECONDS), self._reading[sender]:
+                words = await reader.read_all()
                 line = await self._line_of(sender)
         except TimeoutError:
-            line = None
+            words, line = "", None
         if line is None:
             self._refuse(sender)
         else:
