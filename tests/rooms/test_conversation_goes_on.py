@@ -36,7 +36,9 @@ WORKER_SECONDS = 30.0
 """How long a person may be alone after the death of a worker. LiveKit needs 21 to notice that the agent is gone."""
 SWEPT_SECONDS = 120.0
 """A session is given up after 60; then the sweep, which another worker may have to take over first."""
+DEATHS = 50
 LATEST_DEATH = 8.0
+"""In seconds after a worker has taken the job: before its agent is there, in the greeting, in some turn."""
 
 
 class Reception:
@@ -309,7 +311,7 @@ async def test_fifty_workers_that_die_lose_and_double_no_turn(
     doubled: list[str] = []
     moments: Counter[int] = Counter()
     people: list[str] = []
-    for run in range(50):
+    for run in range(DEATHS):
         tale = Tale(fresh(f"alice{run}"))
         rooms = [fresh(f"kitchen{run}"), fresh(f"office{run}")]
         people.append(tale.identity)
@@ -330,6 +332,7 @@ async def test_fifty_workers_that_die_lose_and_double_no_turn(
         await reception.open(rooms[1], "tale", agent)
         async with reception.person(tale.identity, rooms[1]) as alice:
             await alice.meet()
+            await until(lambda: asked.of("chat"), "the model to be asked for a greeting")  # noqa: B023
             await tale.tell(alice, asyncio.Event())
         workers.append(await another)
         await until(lambda: tale.confirmed[-1] in _texts(workers[0], tale.identity), "the last turn to be kept", 10)  # noqa: B023

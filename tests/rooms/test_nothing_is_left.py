@@ -169,6 +169,12 @@ async def test_a_worker_that_idles_again_has_nothing_left_of_its_calls(
     before = await watched.settled()
     assert (before.connections, before.served, before.sessions, before.rooms) == (0, 0, 0, 0)
 
+    async with Person(watched.server, fresh("bob"), fresh("bobs"), agent="watched", microphone=False) as bob:
+        await bob.answer()
+        during = await watched.footprint()
+    assert (during.processes, during.sessions, during.rooms) == (before.processes + 1, 1, 1)
+    assert min(during.connections, during.served) > 0, "what a call takes is seen"
+
     began = time.monotonic()
     await visits(watched, fresh, range(100, 100 + one_by_one), 1)
     await visits(watched, fresh, range(1000, 1000 + at_once), AT_ONCE)
@@ -177,7 +183,7 @@ async def test_a_worker_that_idles_again_has_nothing_left_of_its_calls(
     jobs = {line["pid"] for line in watched.worker.logged("[SESSION END]")}
 
     print(f"\n{one_by_one + at_once} sessions in {took:.0f} s\nbefore: {before}\nafter:  {after}")  # noqa: T201
-    assert len(jobs) == AT_ONCE + one_by_one + at_once
+    assert len(jobs) == AT_ONCE + 1 + one_by_one + at_once
     assert not {pid for pid in jobs if psutil.pid_exists(pid)}
     assert _fits(after, before), f"more is left than was there before:\n{before}\n{after}\n{await watched.tasks()}"
     assert after.megabytes < before.megabytes + MOST_MEGABYTES
