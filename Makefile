@@ -27,11 +27,11 @@ start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_AP
 test: .venv/.dev ## Run the tests. Servers they need are fetched and built once, in minutes (make stack).
 	$(PYTHON) -m pytest $(ARGS)
 
-test-rooms: .venv/.dev ## Run only the tests in real rooms, on a real livekit-server.
+test-rooms: .venv/.dev ## Run all tests in real rooms, on a real livekit-server; make test has one of each kind.
 	$(PYTHON) -m pytest -m "rooms and not soak" $(ARGS)
 
 soak: .venv/.dev ## Run the tests with their full counts.
-	$(PYTHON) -m pytest -m soak $(ARGS)
+	$(PYTHON) -m pytest -m "soak or thorough" $(ARGS)
 
 stack: .venv/.dev ## Fetch and build the servers that the tests start: LiveKit, Postgres, PostgREST.
 	$(PYTHON) -m tests.stack

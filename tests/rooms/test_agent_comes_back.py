@@ -163,6 +163,7 @@ async def test_what_kills_three_agents_gets_no_fourth_and_each_had_the_same_task
     assert [(each.metadata, dict(each.attributes)) for each in dispatches] == [("some metadata", {"plan": "gold"})] * 3
 
 
+@pytest.mark.thorough
 async def test_of_two_agents_that_are_sent_at_once_one_stays(
     livekit_server: LiveKitServer, worker: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:
@@ -191,6 +192,7 @@ async def test_an_agent_that_is_thrown_out_is_sent_again(
     await worker.logs(f"[SWEEP] people without an agent, one is sent, room: {fresh('kitchen')}")
 
 
+@pytest.mark.thorough
 async def test_whose_person_is_gone_for_good_is_not_sent_again_for_those_who_stay(
     livekit_server: LiveKitServer, administrator: Administrator, start: Callable[..., Worker], fresh: Fresh
 ) -> None:
@@ -268,6 +270,7 @@ async def test_who_was_there_before_any_worker_gets_an_agent_when_one_comes(
         await another_agent(alice, first, JOB_SECONDS)
 
 
+@pytest.mark.thorough
 async def test_when_a_worker_dies_another_sends_an_agent(
     livekit_server: LiveKitServer, administrator: Administrator, start: Callable[..., Worker], fresh: Fresh
 ) -> None:

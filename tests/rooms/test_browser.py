@@ -57,6 +57,7 @@ async def test_a_page_holds_a_spoken_dialogue_and_shows_both_sides_of_it(
     assert [each.value for each in await worker.keeps(alice.identity, 1)] == ["my favorite color is blue"]
 
 
+@pytest.mark.thorough
 async def test_words_spoken_before_there_is_a_room_are_answered_on_the_page(
     open_page: OpenPage, livekit_server: LiveKitServer, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:

@@ -150,6 +150,7 @@ async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
     assert worker.endings(identity) == ["left", "left"]
 
 
+@pytest.mark.thorough
 async def test_another_thread_is_another_conversation(
     worker: Worker, models: Models, reception: Reception, fresh: Fresh
 ) -> None:
@@ -191,6 +192,7 @@ async def test_another_person_on_a_thread_of_the_same_name_finds_nothing_of_it(
 # --- the worker dies ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_when_a_worker_dies_the_conversation_goes_on_at_another(
     models: Models, start: Start, reception: Reception, fresh: Fresh
 ) -> None:

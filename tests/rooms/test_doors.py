@@ -64,6 +64,7 @@ async def test_a_dispatch_that_does_not_say_whom_it_is_for_is_refused_aloud(
     assert worker.profiles() == []
 
 
+@pytest.mark.thorough
 async def test_a_worker_without_a_name_comes_into_every_room_that_asks_for_nobody(
     livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: Fresh
 ) -> None:

@@ -6,6 +6,8 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked
@@ -33,6 +35,7 @@ async def test_what_was_said_while_the_agent_joined_is_answered(
     assert "Your favorite color is green." in answer.text
 
 
+@pytest.mark.thorough
 async def test_what_somebody_else_said_meanwhile_is_not_heard(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:
@@ -50,6 +53,7 @@ async def test_what_somebody_else_said_meanwhile_is_not_heard(
     assert asked.heard == ["what is my favorite color"]
 
 
+@pytest.mark.thorough
 async def test_an_early_recording_that_nobody_can_read_does_not_end_the_call(
     livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def on_the_train(livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, tm
     return PersonElsewhere(livekit_server, fresh("alice"), fresh("train"), log=log, departure_seconds=GRACE_SECONDS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seconds", ABSENCES)
 async def test_who_left_and_is_back_is_heard(
     seconds: int, livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, speech: Path
@@ -54,6 +55,7 @@ async def test_who_left_and_is_back_is_heard(
     assert len(worker.logged(f"Identity: {alice.identity}")) == (1 if seconds < GRACE_SECONDS else 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seconds", ABSENCES)
 async def test_whose_client_died_and_is_back_is_heard(
     seconds: int, on_the_train: PersonElsewhere, worker: Worker, speech: Path
@@ -71,6 +73,7 @@ async def test_whose_client_died_and_is_back_is_heard(
     assert len(worker.logged(f"Identity: {alice.identity}")) == 1
 
 
+@pytest.mark.thorough
 async def test_who_reloads_the_page_and_is_there_twice_for_a_moment_is_heard(
     livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, speech: Path
 ) -> None:

@@ -70,7 +70,7 @@ def stage(livekit_server: LiveKitServer, models: Models, worker: Worker, fresh: 
 @pytest.mark.parametrize(
     ("model", "modes"),
     [
-        (EARS, ["error"]),
+        pytest.param(EARS, ["error"], marks=pytest.mark.thorough),
         (MIND, ["error"]),
         *(pytest.param(model, MODES, marks=pytest.mark.soak) for model in MODELS),
     ],
@@ -120,6 +120,7 @@ async def test_a_model_that_fails_is_announced_to_whom_it_failed_and_the_next_tu
     assert [each.value for each in stage.worker.kept(bob.identity)] == ["my cat is called Tilda"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", [MOUTH, *(pytest.param(model, marks=pytest.mark.soak) for model in (EARS, MIND))])
 async def test_a_model_that_hangs_is_announced_and_answers_the_same_turn_when_it_is_asked_again(
     model: Endpoint,

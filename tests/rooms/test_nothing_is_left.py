@@ -193,6 +193,7 @@ async def test_a_worker_that_idles_again_has_nothing_left_of_its_calls(
 # --- what operators see in numbers -----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 async def test_the_numbers_of_jobs_that_are_over_are_still_served(
     livekit_server: LiveKitServer, models: Models, fresh: Fresh, tmp_path: Path, unused_tcp_port: int
 ) -> None:

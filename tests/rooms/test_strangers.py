@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from livekit import rtc
 
 from tests.rooms.person import Person
@@ -39,6 +40,7 @@ async def test_who_is_hidden_is_not_heard_and_hears_nothing(
     assert eve.identity not in worker.profiles()
 
 
+@pytest.mark.thorough
 async def test_who_writes_under_the_persons_name_is_refused_by_their_own(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh
 ) -> None:
@@ -60,6 +62,7 @@ async def test_who_writes_under_the_persons_name_is_refused_by_their_own(
     assert "red" not in "\n".join(asked.conversations).split()
 
 
+@pytest.mark.thorough
 async def test_nobody_can_call_the_agent(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh
 ) -> None:
