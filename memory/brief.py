@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -128,4 +127,4 @@ def _cut(text: str) -> str:
 
 def _plain(text: str) -> str:
     """One line, and no way to close the block early or to open another."""
-    return re.sub(r"\s+", " ", text).replace("<", "‹").replace(">", "›").strip()
+    return " ".join(text.split()).replace("<", "‹").replace(">", "›")

@@ -12,6 +12,40 @@ import re
 from memory.categories import Category
 from memory.store import MAX_VALUE_CHARACTERS
 
+# How alternatives begin of which a letter is the first character. One that begins in another way is tried everywhere.
+_BEGINS_A_WORD = (r"\b", r"(?:\b", "(?<!", "(?:^|(?<=")
+
+
+class _AnyOf:
+    """A long list of alternatives in lower case, of which most begin a word.
+
+    They are tried at the beginnings of words alone, and told apart by their first letter: a pattern with
+    `re.IGNORECASE`, which tries each of them at each character, takes five times as long, in somebody's turn.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        alternatives = _alternatives(pattern)
+        at_words = [one.removeprefix(r"\b") for one in alternatives if one.startswith(_BEGINS_A_WORD)]
+        self._at_words = re.compile(rf"\b(?=\w)(?:{'|'.join(at_words)})")
+        self._anywhere = re.compile("|".join(one for one in alternatives if not one.startswith(_BEGINS_A_WORD)))
+
+    def found_in(self, folded: str, start: int, end: int) -> bool:
+        """In a text that was casefolded."""
+        return bool(self._at_words.search(folded, start, end) or self._anywhere.search(folded, start, end))
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the "|" that are in no group; there is none in a set."""
+    found, depth = [""], 0
+    for piece in re.findall(r"\\.|.", pattern):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "|" and depth == 0:
+            found.append("")
+        else:
+            found[-1] += piece
+    return found
+
+
 _RULES_OF_THE_AGENT = (
     r"(?:instructions?|directives?|guidelines?|system prompt|system message|prompts?|programming|guardrails?"
     r"|safety (?:rules?|filters?|policies|policy|settings?)|content (?:policy|policies|filters?)|restrictions)"
@@ -25,7 +59,7 @@ _DROP = (
     r"|violate)"
 )
 
-_ORDERS = re.compile(
+_ORDERS = _AnyOf(
     "|".join(
         (
             # against what it was told before
@@ -260,7 +294,6 @@ _ORDERS = re.compile(
             r"|content policy|memory rules)\b",
         )
     ),
-    re.IGNORECASE,
 )
 # What people, dogs and teachers do is told, not ordered: "I ignore my alarm", "she told me to forget the rules".
 _TOLD = re.compile(
@@ -274,7 +307,7 @@ _TOLD = re.compile(
     re.IGNORECASE,
 )
 # The same in the languages that are met most; whole phrases only.
-_ORDERS_ELSEWHERE = re.compile(
+_ORDERS_ELSEWHERE = _AnyOf(
     "|".join(
         (
             r"\b(?:ignorier|vergiss|missachte)\w*\b.{0,40}\b(?:anweisung|regeln|instruktion|vorgaben|befehle)",
@@ -299,7 +332,6 @@ _ORDERS_ELSEWHERE = re.compile(
             r"تجاهل.{0,30}(?:التعليمات|الأوامر|القواعد)|أنت الآن",
         )
     ),
-    re.IGNORECASE,
 )
 # Marks that no person speaks: roles, tags of chat templates, our own block.
 _MARKUP = re.compile(
@@ -345,10 +377,10 @@ def _is_instruction_like(text: str) -> bool:
     line = " ".join(seen.split())
     if _MARKUP.search(seen):
         return True
-    told = _TOLD.sub("…", line)
+    told, folded = _TOLD.sub("…", line).casefold(), line.casefold()
     return any(
-        _ORDERS.search(told, at, at + _WINDOW) or _ORDERS_ELSEWHERE.search(line, at, at + _WINDOW)
-        for at in range(0, len(line), _WINDOW // 2)
+        _ORDERS.found_in(told, at, at + _WINDOW) or _ORDERS_ELSEWHERE.found_in(folded, at, at + _WINDOW)
+        for at in range(0, len(folded), _WINDOW // 2)
     )
 
 
