@@ -5,6 +5,13 @@ Jobs are processes of their own: without the directory, only what the main proce
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    # each number below opens a file in it; the framework makes the directory only when the worker starts
+    Path(directory).mkdir(parents=True, exist_ok=True)
+
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
