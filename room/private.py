@@ -25,6 +25,7 @@ from livekit.agents.types import (
 from livekit.agents.voice.io import TextOutput
 from livekit.agents.voice.room_io import TextInputEvent, TextInputOptions
 from livekit.agents.voice.transcription import TranscriptSynchronizer
+from livekit.rtc.data_stream import StreamError
 
 import metrics
 from identity import printable
@@ -256,7 +257,7 @@ class _Transcript(TextOutput):
         """End the running segment."""
         stream, self._stream = self._stream, None
         if stream:
-            closing = asyncio.create_task(stream.aclose(attributes=self._attributes(final=True)))
+            closing = asyncio.create_task(_close(stream, self._attributes(final=True)))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         self._segment = _new_segment()
@@ -294,6 +295,13 @@ class _Transcript(TextOutput):
         publications = participant.track_publications.values() if participant else ()
         voices = [each for each in publications if each.source == rtc.TrackSource.SOURCE_MICROPHONE]
         return next((each.sid for each in voices if self._track in (None, each.name)), None)
+
+
+async def _close(stream: rtc.TextStreamWriter, attributes: dict[str, str]) -> None:
+    try:
+        await stream.aclose(attributes=attributes)
+    except StreamError as error:
+        log.warning("[ROOM FAILED] the end of a transcript did not arrive: %s", error)  # such as when the room closed
 
 
 def _new_segment() -> str:
