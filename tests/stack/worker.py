@@ -122,7 +122,10 @@ class Worker:
         return [
             f"{line.get('message')}\n{line.get('exc_info', '')}".strip()
             for line in self.log()
-            if (line.get("level") in ("ERROR", "CRITICAL") or line.get("exc_info")) and line.get("name") != "livekit"
+            if (line.get("level") in ("ERROR", "CRITICAL") or line.get("exc_info"))
+            and line.get("name") != "livekit"
+            # what multiprocessing says where its fork server could not tell how a process ended (popen_forkserver.poll)
+            and line.get("message") != "process exited with non-zero exit code 255"
         ]
 
     async def logs(self, message: str, times: int = 1, seconds: float = 20.0) -> None:
