@@ -495,11 +495,11 @@ class Call:
             session_host=False,
             record=False,
         )
-        if not ctx.is_fake_job():
-            self.line.attach(session)
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
         await greet(session, acquaintance)
+        if not ctx.is_fake_job():
+            self.line.attach(session)  # after the greeting: what was typed before it is answered, not greeted
         await voice.prepare_apology()
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:

@@ -16,6 +16,7 @@ from tests.rooms.elsewhere import PersonElsewhere
 from tests.rooms.person import Person, together
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked
+from tests.stack.process import until
 from tests.stack.worker import Worker
 
 COLORS = ["blue", "red", "green"]
@@ -169,7 +170,7 @@ async def test_eve_in_the_same_room_is_neither_answered_nor_remembered(
     assert eve.understood == []
     assert eve.transcripts == []
     assert eve.agent_audio is None
-    await worker.logs("[SESSION END]", times=len(worker.logged("[SESSION INIT] Identity")))
+    await until(lambda: worker.endings(alice.identity) == ["left"], "the end of her session")
     assert worker.kept(alice.identity) == []
     assert eve.identity not in worker.store_text()
     assert "red" not in worker.store_text().split()
