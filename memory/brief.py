@@ -11,6 +11,7 @@ from memory.past import past_that_fits
 from memory.recall import RecallIndex
 from memory.safety import is_instruction_like, quoted
 from memory.store import Memory, Past
+from memory.vectors import Vector
 
 # About 400 tokens at four characters each: more costs every turn of the call, and few precise lines answer better
 # than many (memory-facts 2a).
@@ -35,22 +36,24 @@ class Brief:
     matched: list[Memory]
 
 
-def brief(
+def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     index: RecallIndex,
     query: str,
     *,
     past: Sequence[Past] = (),
     already_said: Collection[str] = (),
     now: datetime | None = None,
+    vector: Vector | None = None,
 ) -> Brief:
-    """The block for one turn, written out oldest first; `now` is UTC, by default the clock's.
+    """The block for one turn, written out oldest first; `now` is UTC, by default the clock's, and `vector` the query's,
+    if there is one.
 
     Preferences and named facts come first, then `past` if the query asks for what held before, then what matches the
     query, then the latest; as many as fit into `MAX_CHARACTERS`. Turns (sources) that are `already_said` in the
     model's context are left out.
     """
     now = now or datetime.now(UTC)
-    matching = index.search(query, _MOST_LINES, now, without=already_said)
+    matching = index.search(query, _MOST_LINES, now, without=already_said, vector=vector)
     held_before = past_that_fits(past, query, now)
     block = _Block(index)
     for memory in islice(_other(index.always(now), already_said), _MOST_LINES):

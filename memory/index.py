@@ -1,7 +1,8 @@
 """A search index over what was said, in process: BM25 over each unit and what stands around it, without I/O.
 
 One recipe for every kind of talk. Its constants were chosen on conversations of LoCoMo's, checked by choosing on all
-but one of them and trying on that one; `bench/recall.py` measures them.
+but one of them and trying on that one; `bench/recall.py` measures them. Units may have vectors too, by which what is
+near the question in meaning counts beside what shares its words.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, count, pairwise
+from itertools import chain, count, islice, pairwise
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.vectors import Vector, Vectors
 from memory.words import all_words, first_person, stems, words
 
 # Okapi BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework"). Usual is b = 0.75; turns of a talk
@@ -40,6 +42,12 @@ _OF_THEMSELVES = 1.25
 _TALKATIVE = 4.0
 """Times log(the speaker's mean length / everybody's): an assistant that answers at length repeats every word of a
 person, and of two people who talk alike neither loses anything."""
+
+_MEANING = 0.75
+"""Times how near a unit and its neighbours are to the question, in standard deviations from this person's others: the
+scale of the vectors themselves differs from model to model. From 0.5 to 1.0 the weight makes little difference."""
+_NEAR = 1.0
+"""So near is a unit found that shares no word with the question: more, and nothing would be found among five."""
 
 _COUNT_BITS = 8
 _MOST = (1 << _COUNT_BITS) - 1
@@ -116,6 +124,7 @@ class SearchIndex(Generic[K]):
         self._speakers: dict[str, _Speaker] = {}
         self._living_sessions = 0
         self._length = 0
+        self._vectors = Vectors()
         # the columns by slot, which begin with the row of _NOBODY
         self._lengths = array("f", [0])
         self._before = array("i", [_NOBODY])
@@ -156,23 +165,39 @@ class SearchIndex(Generic[K]):
             del postings[bisect_left(postings, slot << _COUNT_BITS)]
             if not postings:
                 del self._postings[word]
+        self._vectors.drop(slot)
         self._leave(entry, slot)
         return True
 
-    def search(self, query: str, limit: int | None = None) -> list[K]:
+    def put_vector(self, key: K, vector: Vector) -> None:
+        """Give a unit that is here its vector. Raises `ValueError` for one of another size than the others'."""
+        self._vectors.put(self._slots[key], vector)
+
+    def without_vector(self, limit: int) -> list[K]:
+        """Units that have none, the newest first."""
+        if len(self._vectors) == len(self._slots):
+            return []
+        lacking = (entry.key for slot, entry in reversed(self._entries.items()) if slot not in self._vectors)
+        return list(islice(lacking, limit))
+
+    def search(self, query: str, limit: int | None = None, vector: Vector | None = None) -> list[K]:
         """The keys of what fits the query best, at most `limit`, best first; of equals the later one.
 
-        Only what shares a word with the query, or has a neighbour that does.
+        Only what shares a word with the query, or has a neighbour that does; with the query's `vector` also what is
+        near it in meaning.
         """
         asked = list(dict.fromkeys(words(query)))
         around, sessions = self._scores([self._postings[word] for word in asked if word in self._postings])
-        found = np.flatnonzero(around)
+        meaning = None if vector is None else self._by_meaning(vector)
+        found = np.flatnonzero(around if meaning is None else (around > 0) | (meaning >= _NEAR))
         scores = (
             around[found]
             + _SESSION * sessions[_view(self._session)[found]]
             + _view(self._of_themselves)[found]
             + self._by_speaker(query)[_view(self._speaker)[found]]
         )
+        if meaning is not None:
+            scores += _MEANING * meaning[found]
         if limit is not None and limit < len(found):
             best = scores >= np.partition(scores, -limit)[-limit] if limit > 0 else np.zeros(len(found), bool)
             found, scores = found[best], scores[best]
@@ -212,6 +237,17 @@ class SearchIndex(Generic[K]):
             having = np.flatnonzero(in_session)
             sessions[having] += _bm25(in_session[having], session_norms[having], self._living_sessions)
         return around, sessions
+
+    def _by_meaning(self, vector: Vector) -> NDArray[np.float32]:
+        """How near each unit is to the query with what stands around it, in standard deviations; 0 without a vector."""
+        near, there = self._vectors.nearness(vector, len(self._lengths))
+        before, after = _view(self._before), _view(self._after)
+        # the second neighbour of a unit is the first one of its neighbour: half the look-ups
+        sooner = np.take(_ONE_BEFORE * near + _TWO_BEFORE * np.take(near, before), before)
+        later = np.take(_ONE_AFTER * near + _TWO_AFTER * np.take(near, after), after)
+        around = (near + sooner + later) * there
+        spread = float(np.std(around, where=there)) if there.any() else 0.0
+        return (around / spread if spread else around).astype(np.float32, copy=False)
 
     def _by_speaker(self, query: str) -> NDArray[np.float32]:
         """What a speaker's units score for being theirs, by the speaker's number."""

@@ -14,6 +14,7 @@ from memory.brief import Brief, brief
 from memory.capture import Statement, statements_in
 from memory.known import Known
 from memory.store import Memory, Past, Session
+from memory.vectors import Vector
 
 if TYPE_CHECKING:
     from memory.conversation import Conversation
@@ -143,14 +144,24 @@ class LiveMemories:
         with self._known(user) as known:
             return known.past()
 
-    def search(self, user: UUID, query: str, limit: int) -> list[Memory]:
+    def search(self, user: UUID, query: str, limit: int, vector: Vector | None = None) -> list[Memory]:
         """Best first."""
         with self._known(user) as known:
-            return known.index.search(query, limit)
+            return known.index.search(query, limit, vector=vector)
 
-    def brief(self, user: UUID, query: str, already_said: Collection[str]) -> Brief:
+    def brief(self, user: UUID, query: str, already_said: Collection[str], vector: Vector | None = None) -> Brief:
         with self._known(user) as known:
-            return brief(known.index, query, past=known.past(), already_said=already_said)
+            return brief(known.index, query, past=known.past(), already_said=already_said, vector=vector)
+
+    def without_vector(self, user: UUID, limit: int) -> list[Memory]:
+        """The newest first."""
+        with self._known(user) as known:
+            return known.index.without_vector(limit)
+
+    def put_vectors(self, user: UUID, memories: Iterable[Memory], vectors: Vector) -> None:
+        """Of those that are still known as they were. Raises `ValueError` if they do not fit the others."""
+        with self._known(user) as known:
+            known.index.put_vectors(memories, vectors)
 
     # -- what happens to it
 

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from memory.categories import Category
 from memory.index import SearchIndex, Unit
 from memory.store import STATEMENT_KEY, Memory
+from memory.vectors import Vector
 from memory.words import MONTHS
 
 MAX_INDEXED = 50_000
-"""Memories of one person that are searched in process: some 130 MB, and a search stays within a hundredth of a
-second or so. Of more the oldest are left to the store."""
+"""Memories of one person that are searched in process: some 130 MB (50 more with vectors), and a search stays
+within a hundredth of a second or so. Of more the oldest are left to the store."""
 
 _TOLD_AS_STATED = (Category.PREFERENCE,)
 _TOLD_BY_NAME = (Category.FACT, Category.PREFERENCE, Category.RELATIONSHIP)
@@ -81,14 +82,33 @@ class RecallIndex:
         self._notes.pop(key, None)
         return self._index.remove(key)
 
+    def without_vector(self, limit: int) -> list[Memory]:
+        """Memories that have no vector yet, the newest first."""
+        self._drop_expired(None)
+        return [self._memories[key] for key in self._index.without_vector(limit)]
+
+    def put_vectors(self, memories: Iterable[Memory], vectors: Vector) -> None:
+        """Keep the vectors of what these say (see `spoken`), of those that are still here as they were. Raises
+        `ValueError` for vectors of another size than those that are here."""
+        for memory, vector in zip(memories, vectors, strict=True):
+            key = _key(memory.category, memory.key)
+            if self._memories.get(key) == memory:
+                self._index.put_vector(key, vector)
+
     def search(
-        self, query: str, limit: int | None = None, now: datetime | None = None, without: Collection[str] = ()
+        self,
+        query: str,
+        limit: int | None = None,
+        now: datetime | None = None,
+        without: Collection[str] = (),
+        vector: Vector | None = None,
     ) -> list[Memory]:
-        """The memories that fit the query best, at most `limit`, best first, but none from these turns (sources)."""
+        """The memories that fit the query best, at most `limit`, best first, but none from these turns (sources).
+        `vector` is the query's, if there is one."""
         self._drop_expired(now)
         wanted = limit
         while True:
-            keys = self._index.search(query, wanted)
+            keys = self._index.search(query, wanted, vector)
             found = [memory for memory in map(self._memories.__getitem__, keys) if memory.source not in without]
             if wanted is None or limit is None or len(found) >= limit or len(keys) < wanted:
                 return found[:limit]
@@ -146,6 +166,12 @@ def _insert(ages: list[_Age], age: _Age) -> None:
 
 def _is_always_told(memory: Memory) -> bool:
     return memory.category in (_TOLD_AS_STATED if memory.key.startswith(STATEMENT_KEY) else _TOLD_BY_NAME)
+
+
+def spoken(memory: Memory) -> str:
+    """What it says, for a vector: as it was said, after its name if it has one."""
+    named = "" if memory.key.startswith(STATEMENT_KEY) else f"{memory.key.replace('_', ' ')}: "
+    return f"{named}{memory.value}"
 
 
 def _unit(memory: Memory) -> Unit:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
+import pytest
+
 from memory.index import SearchIndex, Unit
+from memory.vectors import Vector
 
 
 def index_of(*talk: tuple[str, str], session: Hashable = 1) -> SearchIndex[str]:
@@ -128,3 +132,97 @@ def test_many_at_once_are_the_same_as_one_by_one() -> None:
     assert together.search("whale") == []
     assert together.search("dolphin", 1) == ["3"]
     assert len(together) == 50
+
+
+# -- by meaning
+
+
+def towards(*parts: float) -> Vector:
+    vector = np.array(parts, np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+TALK = [
+    ("carpenter", (1, 0, 0)),
+    ("cat", (0, 1, 0)),
+    ("Lisbon", (0, 0, 1)),
+    ("tea", (0, 0.9, 0.1)),
+    ("ferry", (0, 0.1, 0.9)),
+]
+
+
+def index_with_vectors() -> SearchIndex[str]:
+    index = SearchIndex[str]()
+    for text, parts in TALK:
+        index.put(text, Unit(f"the {text}"))
+        index.put_vector(text, towards(*parts))
+    return index
+
+
+def test_what_shares_no_word_is_found_by_its_meaning() -> None:
+    index = index_with_vectors()
+    assert index.search("a living", vector=towards(1, 0.1, 0)) == ["carpenter"]
+    assert index.search("a living") == []
+
+
+def test_a_shared_word_counts_beside_the_meaning() -> None:
+    assert index_with_vectors().search("a living on the ferry", vector=towards(1, 0.1, 0)) == ["ferry", "carpenter"]
+
+
+def test_what_has_no_vector_is_found_by_its_words_as_ever() -> None:
+    index = index_with_vectors()
+    index.put("harbour", Unit("the harbour"))
+    assert index.without_vector(9) == ["harbour"]
+    assert index.search("harbour", vector=towards(1, 0, 0)) == ["harbour", "carpenter"]
+
+
+def test_neighbours_of_what_is_near_are_nearer_too() -> None:
+    index = SearchIndex[str]()
+    for order, (text, parts) in enumerate(TALK):
+        index.put(text, Unit(f"the {text} again", session=1, order=order))
+        index.put_vector(text, towards(*parts))
+    assert index.search("again", 2, towards(1, 0, 0)) == ["carpenter", "cat"]
+
+
+def test_vectors_change_nothing_for_a_query_without_one() -> None:
+    index, plain = index_with_vectors(), SearchIndex[str]()
+    plain.put_all((text, Unit(f"the {text}")) for text, _ in TALK)
+    for query in ("the cat in Lisbon", "tea", "a living", ""):
+        assert index.search(query) == plain.search(query)
+
+
+def test_what_is_removed_or_replaced_loses_its_vector() -> None:
+    index = index_with_vectors()
+    index.remove("carpenter")
+    assert "carpenter" not in index.search("a living", vector=towards(1, 0, 0))
+    index.put("cat", Unit("the other cat"))
+    assert index.without_vector(9) == ["cat"]
+    assert len(index._vectors) == 3
+
+
+def test_the_newest_get_their_vectors_first() -> None:
+    index = SearchIndex[str]()
+    index.put_all((f"{i}", Unit(f"number {i}")) for i in range(600))
+    assert index.without_vector(2) == ["599", "598"]
+    index.put_vector("599", towards(1, 0))
+    index.put_vector("3", towards(1, 0))
+    assert index.without_vector(2) == ["598", "597"]
+
+
+def test_one_memory_alone_is_near_nothing() -> None:
+    index = SearchIndex[str]()
+    index.put("cat", Unit("the cat"))
+    index.put_vector("cat", towards(1, 0))
+    assert index.search("a living", vector=towards(1, 0)) == []
+    assert index.search("cat", vector=towards(1, 0)) == ["cat"]
+
+
+def test_a_vector_of_another_size_is_refused_and_a_question_of_another_finds_by_words() -> None:
+    index = index_with_vectors()
+    with pytest.raises(ValueError, match="2 numbers, beside others of 3"):
+        index.put_vector("cat", towards(1, 0))
+    for query in ("the cat with the tea in Lisbon", "the ferry"):
+        assert index.search(query, vector=towards(1, 0)) == index.search(query)
+    index.clear()
+    index.put("cat", Unit("the cat"))
+    index.put_vector("cat", towards(1, 0))

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from memory import recall
 from memory.categories import Category
-from memory.recall import RecallIndex, rank
+from memory.recall import RecallIndex, rank, spoken
 from memory.store import Memory
+from memory.vectors import Vector
 from memory.words import words
 from tests.memory.contract import NOON, said
 
@@ -249,3 +251,36 @@ def test_turns_that_are_not_wanted_do_not_take_the_place_of_others() -> None:
 )
 def test_preferences_and_who_the_person_is_are_always_told(category: Category, key: str, told: bool) -> None:
     assert list(RecallIndex([said("x", key, category)]).always()) == [said("x", key, category)] * told
+
+
+# -- by meaning
+
+
+def vectors(*rows: tuple[float, ...]) -> Vector:
+    return np.array(rows, np.float32)
+
+
+def test_nothing_is_left_of_the_vector_of_what_was_forgotten() -> None:
+    index = RecallIndex([said("blue"), said("my pin is zanzibar", "user_input_1")])
+    secret, other = vectors((0.123456789, 0.992349288), (0.6, 0.8))
+    index.put_vectors([said("my pin is zanzibar", "user_input_1"), said("blue")], np.stack([secret, other]))
+    assert secret.tobytes() in pickle.dumps(vars(index))
+    index.remove(Category.PREFERENCE, "user_input_1")
+    assert secret.tobytes() not in pickle.dumps(vars(index))
+    assert other.tobytes() in pickle.dumps(vars(index))
+    index.clear()
+    assert other.tobytes() not in pickle.dumps(vars(index))
+
+
+def test_a_vector_comes_too_late_for_what_was_replaced_or_forgotten_meanwhile() -> None:
+    index = RecallIndex([said("blue"), said("Tilda", "cat")])
+    asked = index.without_vector(9)
+    index.put(said("green", later=1))
+    index.remove(Category.PREFERENCE, "cat")
+    index.put_vectors(asked, vectors((1, 0), (0, 1)))
+    assert [memory.value for memory in index.without_vector(9)] == ["green"]
+
+
+def test_what_has_a_name_gets_its_vector_with_it() -> None:
+    assert spoken(said("blue")) == "favorite color: blue"
+    assert spoken(said("i live here", "user_input_1")) == "i live here"
