@@ -47,8 +47,8 @@ types: .venv/.dev ## Check types, strictly.
 	$(IN_VENV)/basedpyright $(CODE)
 
 lock: .venv/.python ## Resolve the dependencies anew into requirements.lock.
-	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra offline --extra migrate --group dev \
-	    --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
+	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra embeddings --extra offline \
+	    --extra migrate --group dev --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 clean: ## Remove the virtual environment.
 	rm -rf .venv
@@ -79,5 +79,5 @@ clean-stack: ## Remove the servers from the cache.
 
 .venv/.dev: .venv/.talk
 	@echo "Installing what the tests need…" >&2
-	@$(FIND_UV); $(INSTALL) --extra offline --extra migrate --group dev >&2
+	@$(FIND_UV); $(INSTALL) --extra embeddings --extra offline --extra migrate --group dev >&2
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import httpx2
@@ -31,7 +32,19 @@ class Prepared:
 
 def prepare() -> Prepared:
     """Load the VAD's weights and the certificates (0.1 to 2 s of blocking work, too long beside a live call)."""
-    return Prepared(silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE), httpx2.create_ssl_context())
+    return Prepared(silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE), _certificates())
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
+
+
+def embeddings_client(settings: VoiceSettings) -> openai_sdk.AsyncClient:
+    """What vectors of meaning are asked from. Raises `VoiceNotConfigured`."""
+    key, base_url = settings.endpoint("embeddings")
+    http = http_client(_certificates())  # the client closes it
+    return openai_sdk.AsyncClient(api_key=key, base_url=base_url, max_retries=1, http_client=http)
 
 
 class Voice:

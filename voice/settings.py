@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Part = Literal["stt", "llm", "tts", "realtime"]
+Part = Literal["stt", "llm", "tts", "realtime", "embeddings"]
 
 
 class VoiceNotConfigured(Exception):
@@ -15,7 +15,8 @@ class VoiceNotConfigured(Exception):
 
 
 class VoiceSettings(BaseSettings):
-    """Each of STT, LLM and TTS has a model, a base URL and a key of its own; what is not set comes from `OPENAI_*`."""
+    """Each of STT, LLM, TTS and embeddings has a model, a base URL and a key of its own; what is not set comes from
+    `OPENAI_*`."""
 
     model_config = SettingsConfigDict(
         alias_generator=str.upper,
@@ -50,6 +51,10 @@ class VoiceSettings(BaseSettings):
     realtime_voice: str = "marin"
     realtime_base_url: str | None = None
     realtime_api_key: SecretStr | None = None
+
+    embeddings_model: str = "text-embedding-3-small"
+    embeddings_base_url: str | None = None
+    embeddings_api_key: SecretStr | None = None
 
     def require_keys(self) -> None:
         """Raise `VoiceNotConfigured` unless every part that this mode uses can be reached."""

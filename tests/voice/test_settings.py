@@ -20,8 +20,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_the_parts_are_ears_mind_mouth_and_the_model_that_is_all_three() -> None:
-    assert set(PARTS) == {"stt", "llm", "tts", "realtime"}
+def test_the_parts_are_ears_mind_mouth_the_model_that_is_all_three_and_what_finds_by_meaning() -> None:
+    assert set(PARTS) == {"stt", "llm", "tts", "realtime", "embeddings"}
 
 
 # -- where a key and a server come from
