@@ -64,6 +64,7 @@ from identity import (  # noqa: E402
 from memory.brief import harmless, line  # noqa: E402
 from memory.categories import Category  # noqa: E402
 from memory.confirmation import SpokenConfirmation  # noqa: E402
+from memory.embeddings import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder  # noqa: E402
 from memory.extraction import extracted  # noqa: E402
 from memory.facts import category_of  # noqa: E402
 from memory.housekeeping import HEARTBEAT_SECONDS, Housekeeping  # noqa: E402
@@ -91,7 +92,7 @@ from room.rescue import Rescue, RescueSettings, Rules, is_superfluous, withdraw 
 from room.tasks import Tasks  # noqa: E402
 from voice.failure import patiently  # noqa: E402
 from voice.report import SessionReport  # noqa: E402
-from voice.session import Voice, prepare  # noqa: E402
+from voice.session import Voice, embeddings_client, prepare  # noqa: E402
 from voice.settings import VoiceNotConfigured, VoiceSettings  # noqa: E402
 from voice.silence import SilenceWatch  # noqa: E402
 
@@ -126,8 +127,26 @@ GOODBYE_SECONDS = 15.0
 
 end_with_the_console()
 settings = Settings()
+
+
+def open_embedder() -> Embedder | None:
+    """What finds memories by their meaning, where EMBEDDINGS asks for it. Raises `EmbeddingsOff`."""
+    if settings.memory.embeddings == "local":
+        return LocalEmbedder()
+    if settings.memory.embeddings == "openai":
+        try:
+            return OpenAIEmbedder(embeddings_client(settings.voice), settings.voice.embeddings_model)
+        except VoiceNotConfigured as error:
+            raise EmbeddingsOff(str(error)) from error
+    return None
+
+
 memory_manager = MemoryManager(
-    lambda: open_store(settings.memory), deadline=settings.memory.memory_deadline, measure=metrics.measure_store
+    lambda: open_store(settings.memory),
+    deadline=settings.memory.memory_deadline,
+    measure=metrics.measure_store,
+    open_embedder=open_embedder,
+    measure_embedding=metrics.measure_embedding,
 )
 
 INSTRUCTIONS = """\
@@ -497,6 +516,7 @@ class Call:
         )
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
+            self._tasks.spawn(memory_manager.follow_meaning(remembering))
         await greet(session, acquaintance)
         if not ctx.is_fake_job():
             self.line.attach(session)  # after the greeting: what was typed before it is answered, not greeted

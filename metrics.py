@@ -46,9 +46,21 @@ RECALL_SECONDS = Histogram(
     "How long it took to find what matters for a turn",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
 )
+EMBEDDING_SECONDS = Histogram(
+    "rapport_embedding_seconds",
+    "How long it took to get vectors of meaning; no turn waits for it",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+EMBEDDING_FAILURES = Counter("rapport_embedding_failures", "Calls that gave no vectors")
 
 
 def measure_store(call: str, seconds: float, answered: bool) -> None:
     STORE_SECONDS.labels(call).observe(seconds)
     if not answered:
         STORE_FAILURES.labels(call).inc()
+
+
+def measure_embedding(seconds: float, succeeded: bool) -> None:
+    EMBEDDING_SECONDS.observe(seconds)
+    if not succeeded:
+        EMBEDDING_FAILURES.inc()

@@ -29,8 +29,10 @@ from memory.capture import Statement
 from memory.categories import Category
 from memory.client import Ask, Measure, StoreClient
 from memory.conversation import Conversation
+from memory.embeddings import Embedder, EmbeddingsOff
 from memory.known import Known
 from memory.live import LiveMemories, LiveSession
+from memory.meaning import Meaning, MeasureEmbedding
 from memory.recall import RecallIndex
 from memory.store import (
     MAX_KEY_CHARACTERS,
@@ -98,11 +100,21 @@ class MemoryManager:
     say so in the log.
     """
 
-    def __init__(self, open_store: Callable[[], Store], deadline: float, measure: Measure | None = None) -> None:
-        """`open_store` makes a store for the running event loop; `deadline` is in seconds."""
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        deadline: float,
+        measure: Measure | None = None,
+        open_embedder: Callable[[], Embedder | None] = lambda: None,
+        measure_embedding: MeasureEmbedding | None = None,
+    ) -> None:
+        """`open_store` and `open_embedder` make one for the running event loop; `deadline` is in seconds."""
         self._open_store = open_store
         self._deadline = deadline
         self._measure = measure
+        self._open_embedder = open_embedder
+        self._measure_embedding = measure_embedding
+        self._meanings: WeakKeyDictionary[asyncio.AbstractEventLoop, Meaning] = WeakKeyDictionary()
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, StoreClient] = WeakKeyDictionary()
         self._live = LiveMemories()
         self._deletions = Counter[UUID]()
@@ -273,13 +285,27 @@ class MemoryManager:
         """Let go of what is kept in the process for it. Safe to call twice, and anywhere."""
         self._live.close(session)
 
+    async def follow_meaning(self, session: LiveSession) -> None:
+        """Where there is an embedder, give all that the session's user told, and tells, a vector, until cancelled."""
+        meaning = self._meaning()
+        try:
+            if meaning is None and (embedder := self._open_embedder()):
+                meaning = Meaning(embedder, self._live, self._deadline, self._measure_embedding)
+                with self._lock:
+                    self._meanings[asyncio.get_running_loop()] = meaning
+        except EmbeddingsOff as error:
+            log.error("[EMBEDDINGS OFF] %s; memories are found by their words alone", error)
+        if meaning:
+            await meaning.follow(session)
+
     def brief(self, query: str, already_said: Collection[str] = ()) -> str:
         """What the model should know for this turn, as a block of text; never does I/O.
 
         `already_said` are the turns (sources) that the model sees anyway, word by word.
         """
         user = current_user().uuid
-        told = self._live.brief(user, query, already_said)
+        meaning = self._meaning()
+        told = self._live.brief(user, query, already_said, meaning.at_hand(user, query) if meaning else None)
         self._live.tell(user, "recalled", told.matched)
         return told.text
 
@@ -333,6 +359,9 @@ class MemoryManager:
         await self.flush(self._deadline)
         with self._lock:
             client = self._clients.pop(asyncio.get_running_loop(), None)
+            meaning = self._meanings.pop(asyncio.get_running_loop(), None)
+        if meaning:
+            await meaning.aclose()
         if client:
             await client.aclose()
 
@@ -378,7 +407,9 @@ class MemoryManager:
 
     async def _recall(self, user: SessionUser, query: str, limit: int) -> list[Memory]:
         if not user.remembered or self._live.is_loaded(user.uuid):
-            return self._live.search(user.uuid, query, limit)
+            meaning = self._meaning()
+            vector = await meaning.of(user.uuid, query) if meaning else None
+            return self._live.search(user.uuid, query, limit, vector)
         index = await asyncio.to_thread(RecallIndex, await self._memories(user))
         return index.search(query, limit)
 
@@ -523,6 +554,13 @@ class MemoryManager:
             if loop not in self._clients:
                 self._clients[loop] = StoreClient(self._open_store(), self._deadline, self._measure)
             return self._clients[loop]
+
+    def _meaning(self) -> Meaning | None:
+        """Of the running event loop, if anybody is followed in it; a script may have no loop."""
+        if not self._meanings:
+            return None
+        with self._lock:
+            return self._meanings.get(asyncio.get_running_loop())
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         try:

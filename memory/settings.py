@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +14,18 @@ from memory.keys import Access, StoreMisconfigured, access
 from memory.sqlite import SqliteStore
 from memory.store import Store
 
+_EMBEDDINGS_PRELOAD = {
+    "off": (),
+    "local": ("safetensors.numpy", "tokenizers"),
+    "openai": ("openai.resources.embeddings",),
+}
+
 
 class MemorySettings(BaseSettings):
     """`rapport_home` holds the embedded store, unless `supabase_url` names a project.
 
     `memory_deadline`: how long, in seconds, anybody waits for a store.
+    `embeddings`: what finds memories that share no word with a question, beside their words; nothing by default.
     `memory_extraction`: what finds the statements in a turn and sums conversations up, our rules or the model.
     `resume_window`: how long, in seconds, a conversation that was left can be taken up again.
     `transcript_retention_days`: how long what was said is kept; 0 keeps none of it.
@@ -35,6 +43,7 @@ class MemorySettings(BaseSettings):
 
     rapport_home: Path = Field(default_factory=lambda: user_data_path("rapport"))
     memory_deadline: float = Field(default=1.5, gt=0, le=30)
+    embeddings: Literal["off", "openai", "local"] = "off"
     memory_extraction: Literal["rules", "llm"] = "rules"
     resume_window: float = Field(default=1800.0, ge=0)
     transcript_retention_days: int = Field(default=30, ge=0, le=36_500)
@@ -93,18 +102,23 @@ def why_off(settings: MemorySettings) -> str | None:
 
 
 def preload_modules(settings: MemorySettings) -> list[str]:
-    """What the processes that jobs are forked from should have imported for this store."""
+    """What the processes that jobs are forked from should have imported for this store, and for vectors."""
     if why_off(settings):
         return []
     if settings.supabase_url is None:
-        return ["sqlite3"]
+        return ["sqlite3", *_EMBEDDINGS_PRELOAD[settings.embeddings]]
     from memory.supabase import PRELOAD  # noqa: PLC0415
 
-    return list(PRELOAD)
+    return [*PRELOAD, *_EMBEDDINGS_PRELOAD[settings.embeddings]]
 
 
 def prepare_store(settings: MemorySettings) -> None:
-    """Import and make, before a job has somebody waiting, what its store needs. Opens no connection."""
+    """Import and make, before a job has somebody waiting, what its store and its vectors need. Opens no connection."""
+    if settings.embeddings == "local":
+        from memory.embeddings import EmbeddingsOff, LocalEmbedder  # noqa: PLC0415 - who has no vectors need not have it
+
+        with suppress(EmbeddingsOff):  # each call says so
+            LocalEmbedder()
     if why_off(settings) is None and settings.supabase_url is not None:
         from memory.supabase import prepare  # noqa: PLC0415
 

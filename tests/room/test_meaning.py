@@ -1,0 +1,93 @@
+"""What EMBEDDINGS gives the shipped worker."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import agent
+from memory.embeddings import Embedder, EmbeddingsOff, OpenAIEmbedder
+from memory.manager import MemoryManager
+from memory.settings import MemorySettings
+from memory.sqlite import SqliteStore
+from memory.vectors import Vector
+from tests.room.edge import EdgeRoom
+from tests.room.models import Call
+from tests.room.product import Product
+from tests.room.worker import until, working
+from voice.settings import VoiceSettings
+
+ALICE = "alice@example.com"
+
+
+class Near:
+    """Knows that carpenter is a profession, and nothing else."""
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+        self.closed = False
+
+    def at_once(self, text: str) -> Vector:
+        return np.array([1, 0] if "profession" in text or "carpenter" in text else [0, 1], np.float32)
+
+    async def embed(self, texts: list[str]) -> Vector:
+        self.embedded += texts
+        return np.stack([self.at_once(text) for text in texts])
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_a_call_finds_by_meaning_and_leaves_nothing(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = Near()
+    manager = MemoryManager(lambda: SqliteStore(product.file), deadline=1.5, open_embedder=lambda: near)
+    monkeypatch.setattr(agent, "memory_manager", manager)
+    product.mind = lambda request: (
+        Call("recall", {"query": "which profession"})
+        if "profession" in request.words and not request.tool_has_answered
+        else "I see."
+    )
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        for words in ("I am a carpenter.", "I like tea.", "I like rain.", "I live in Oslo.", "My cat is called Tilda."):
+            await product.chat(room, ALICE, words)
+        await until(lambda: len(near.embedded) >= 5, "what was said to be embedded")
+        await product.chat(room, ALICE, "What is my profession?")
+        room.close()
+        await worker.idle()
+    (answer,) = [item for item in product.requests(room)[-1].chat_ctx.items if item.type == "function_call_output"]
+    assert "I am a carpenter." in answer.output.splitlines()[0]
+    assert near.closed
+
+
+# -- what the settings open
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, kind: str, **voice: str) -> Embedder | None:
+    memory = MemorySettings.model_validate({"embeddings": kind})
+    changed = dataclasses.replace(agent.settings, memory=memory, voice=VoiceSettings.model_validate(voice))
+    monkeypatch.setattr(agent, "settings", changed)
+    return agent.open_embedder()
+
+
+def test_nothing_is_opened_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert opened(monkeypatch, "off", openai_api_key="sk-one") is None
+
+
+async def test_a_server_is_opened_with_the_common_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = opened(monkeypatch, "openai", openai_api_key="sk-one")
+    assert isinstance(embedder, OpenAIEmbedder)
+    await embedder.aclose()
+
+
+def test_without_a_key_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VoiceSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    with pytest.raises(EmbeddingsOff, match="OPENAI_API_KEY or EMBEDDINGS_API_KEY, or EMBEDDINGS_BASE_URL"):
+        opened(monkeypatch, "openai")
