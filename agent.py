@@ -497,6 +497,7 @@ class Call:
         )
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
+            self._tasks.spawn(memory_manager.look_through(remembering))
         await greet(session, acquaintance)
         if not ctx.is_fake_job():
             self.line.attach(session)  # after the greeting: what was typed before it is answered, not greeted

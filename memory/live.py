@@ -152,6 +152,10 @@ class LiveMemories:
         with self._known(user) as known:
             return brief(known.index, query, past=known.past(), already_said=already_said)
 
+    def look_through(self, user: UUID, memory: Memory) -> None:
+        with self._known(user) as known:
+            known.look_through(memory)
+
     # -- what happens to it
 
     def statements_in(self, user: UUID, turn: str) -> tuple[list[Statement], Statement | None]:
