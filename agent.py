@@ -516,6 +516,7 @@ class Call:
         )
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
+            self._tasks.spawn(memory_manager.look_through(remembering))
             self._tasks.spawn(memory_manager.follow_meaning(remembering))
         await greet(session, acquaintance)
         if not ctx.is_fake_job():

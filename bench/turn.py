@@ -297,9 +297,12 @@ async def remembering(side: Side, manager: TimedManager, life: Life) -> AsyncGen
     keeping = Tasks()
     voice = cast("Voice", None)  # asked for nothing where our rules read the turns
     agent.keep_turns(side.session, binding, live, keeping, voice)
+    beside = Tasks()
+    beside.spawn(manager.look_through(live))
     try:
         yield agent.Assistant(binding, agent.Acquaintance(user, stored), live, apologise=lambda: None)
     finally:
+        await beside.cancel()
         await keeping.finish(agent.SHUTDOWN_SECONDS)
         await manager.end_session(live, "left", agent.SHUTDOWN_SECONDS)
         manager.close_session(live)

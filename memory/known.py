@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
-from memory.brief import brief
+from memory.brief import brief, line
 from memory.capture import Statement, normal_form, same_statement, settled
 from memory.categories import Category
 from memory.recall import RecallIndex
@@ -53,6 +53,11 @@ class Known:
         self._held[memory.category, memory.key] = memory
         self.index.put(memory)
         self._note_turns([memory])
+
+    def look_through(self, memory: Memory) -> None:
+        """Make the line in which the model is told of it, unless it is gone: done before, it costs no turn."""
+        if self.get(memory.category, memory.key) is memory:
+            self.index.once(memory, line)
 
     def take_out(self, category: Category, key: str) -> None:
         """A memory and its past. The turn it came from stays known, so that it does not come back with it."""

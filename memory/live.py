@@ -163,6 +163,10 @@ class LiveMemories:
         with self._known(user) as known:
             known.index.put_vectors(memories, vectors)
 
+    def look_through(self, user: UUID, memory: Memory) -> None:
+        with self._known(user) as known:
+            known.look_through(memory)
+
     # -- what happens to it
 
     def statements_in(self, user: UUID, turn: str) -> tuple[list[Statement], Statement | None]:

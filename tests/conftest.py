@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stack.worker import HASTY
+
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "tests" / "fixtures" / "speech"
 PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
@@ -63,7 +65,7 @@ def talk(home: Path, store: dict[str, str]) -> Talk:
         for name, value in os.environ.items()
         if not name.startswith(("OPENAI_", "STT_", "LLM_", "TTS_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"))
     }
-    environment |= {"RAPPORT_HOME": str(home), **store}
+    environment |= {"RAPPORT_HOME": str(home), "TTS_SPEED": HASTY, **store}
 
     async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
         process = await asyncio.create_subprocess_exec(

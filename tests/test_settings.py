@@ -93,6 +93,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
         "TTS_FORMAT": "mp3",
+        "TTS_SPEED": "1.5",
     }
     before = getattr(cls(), field)
     monkeypatch.setenv(name, other.get(name, "something-else"))

@@ -85,6 +85,7 @@ class Voice:
         mouth = Mouth(
             model=settings.tts_model,
             voice=settings.tts_voice,
+            speed=settings.tts_speed,
             response_format=settings.tts_format,
             client=self._client("tts"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Part = Literal["stt", "llm", "tts", "realtime", "embeddings"]
@@ -42,6 +42,8 @@ class VoiceSettings(BaseSettings):
 
     tts_model: str = "gpt-4o-mini-tts"
     tts_voice: str = "ash"
+    # as OpenAI takes it: times the usual
+    tts_speed: float = Field(default=1.0, ge=0.25, le=4.0)
     # raw samples: nothing to decode before the first word; mp3, the plugin's default, is the slowest (voice-facts 1.1)
     tts_format: Literal["pcm", "wav", "mp3", "opus", "aac", "flac"] = "pcm"
     tts_base_url: str | None = None

@@ -24,6 +24,7 @@ from uuid import UUID
 import pytest
 
 import identity
+import memory.brief
 from identity import NoSessionUser, set_session_user
 from memory.categories import Category, CategoryError
 from memory.live import Action, LiveSession
@@ -460,6 +461,37 @@ async def test_turns_that_the_model_sees_anyway_are_not_told_again(manager: Memo
         assert "Tilda" not in told
         assert "Rex" in told
         assert manager.brief("cat dog", already_said=["turn-1", "turn-2"]) == ""
+
+
+async def test_what_was_looked_through_costs_no_turn_anything(
+    manager: MemoryManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_session_user("alice@example.com")
+    for number in range(100):
+        await manager.astore("FACT", f"pet_{number}", f"a cat called Tilda the {number}th")
+    judged: list[str] = []
+    monkeypatch.setattr(memory.brief, "is_instruction_like", lambda text: bool(judged.append(text)))
+    async with session(manager) as live:
+        await manager.look_through(live)
+        assert len({text for text in judged if text.startswith("pet_")}) == 100
+        judged.clear()
+        for number in range(100):
+            assert f"Tilda the {number}th" in manager.brief(f"who is Tilda the {number}th")
+        assert judged == []
+
+
+async def test_what_is_forgotten_while_it_is_looked_through_leaves_nothing(manager: MemoryManager) -> None:
+    set_session_user("alice@example.com")
+    for number in range(20):
+        await manager.astore("FACT", "pet_0" if number == 0 else f"fact_{number}", f"old {number}")
+    async with session(manager) as live:
+        looking = asyncio.create_task(manager.look_through(live))
+        await asyncio.sleep(0)
+        await manager.aforget("FACT", "pet_0")
+        await looking
+        assert "old 0" not in manager.brief("what is old 0")
+        await manager.astore("FACT", "pet_0", "new 0")
+        assert "pet_0: new 0" in manager.brief("what is my pet 0")
 
 
 async def test_telling_needs_no_store(path: Path) -> None:

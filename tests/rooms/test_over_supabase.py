@@ -36,18 +36,21 @@ async def test_two_people_in_real_rooms_are_remembered_apart_by_the_database_its
     speech: Path,
     tmp_path: Path,
 ) -> None:
-    environment = project.environment("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", role="voice_agent")
+    environment = {
+        **project.environment("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", role="voice_agent"),
+        "LIVEKIT_AGENT_NAME": "over supabase",  # or the worker of the other tests would take some of the rooms
+    }
     with Worker(
         livekit_server, models.base_url, tmp_path / "home", tmp_path / "worker.log", environment=environment
     ) as worker:
-        alice = Person(livekit_server, fresh("alice"), fresh("kitchen"))
-        bob = Person(livekit_server, fresh("bob"), fresh("garage"))
+        alice = Person(livekit_server, fresh("alice"), fresh("kitchen"), agent=worker.name)
+        bob = Person(livekit_server, fresh("bob"), fresh("garage"), agent=worker.name)
         async with together(alice, bob):
             await asyncio.gather(alice.answer(), bob.answer())
             await alice.say(speech / "blue.rms.wav")
             await asyncio.gather(alice.answer(), _told(bob, "my cat is called Tilda"))
-        alice = Person(livekit_server, alice.identity, fresh("office"))
-        bob = Person(livekit_server, bob.identity, fresh("attic"))
+        alice = Person(livekit_server, alice.identity, fresh("office"), agent=worker.name)
+        bob = Person(livekit_server, bob.identity, fresh("attic"), agent=worker.name)
         async with together(alice, bob):
             await asyncio.gather(alice.answer(), bob.answer())
             await asyncio.gather(alice.say(speech / "ask_color.rms.wav"), bob.type("what is my favorite color"))

@@ -133,6 +133,7 @@ async def test_a_front_end_finds_what_it_shows(livekit_server: LiveKitServer, wo
     assert len({each.segment for each in shown}) == len(shown)
 
 
+@pytest.mark.thorough
 async def test_a_front_end_can_show_what_the_person_said(
     livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, speech: Path
 ) -> None:

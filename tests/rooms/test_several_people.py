@@ -108,6 +108,7 @@ async def test_who_is_gone_for_good_and_comes_again_is_welcomed_back_while_the_o
     assert [each.value for each in worker.kept(bob.identity)] == ["my favorite color is red"]
 
 
+@pytest.mark.thorough
 async def test_an_audience_hears_and_reads_the_agent_and_is_not_heard(
     livekit_server: LiveKitServer, worker_with: WorkerWith, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:

@@ -92,7 +92,7 @@ def _backend(*names: str, role: str = "authenticated") -> Iterator[Backend]:
     here.empty()
     yield Backend(
         open=lambda: here.store(*names, role=role),
-        broken=lambda: SupabaseStore(here.access(*names, role=role, url=nowhere())),
+        broken=lambda: SupabaseStore(here.access(*names, role=role, url=nowhere()), patience=0.2),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_o
     talk: Talk, project: Project, home: Path
 ) -> None:
     first = await talk("alice@example.com", "my favorite color is blue")
-    again = await talk("alice@example.com", "what is my favorite color")
-    stranger = await talk("bob@example.com", "what is my favorite color")
+    again, stranger = await asyncio.gather(
+        talk("alice@example.com", "what is my favorite color"), talk("bob@example.com", "what is my favorite color")
+    )
 
     assert "I am Rapport" in first.greeting
     assert "I am Rapport" not in again.greeting
@@ -40,8 +42,10 @@ async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_o
 
 
 async def test_everything_is_forgotten_in_the_database_too(talk: Talk, project: Project) -> None:
-    await talk("bob@example.com", "my favorite color is red")
-    await talk("alice@example.com", "my cat is called Tilda", "forget everything", "yes")
+    await asyncio.gather(
+        talk("bob@example.com", "my favorite color is red"),
+        talk("alice@example.com", "my cat is called Tilda", "forget everything", "yes"),
+    )
     assert project.rows("select email from profiles") == [("bob@example.com",)]
     assert project.rows("select value from memories") == [("my favorite color is red",)]
     assert "Tilda" not in str(project.rows("select * from messages"))

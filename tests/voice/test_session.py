@@ -61,7 +61,8 @@ def settings(**changes: Any) -> VoiceSettings:
 
 
 async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prepared) -> None:
-    chosen = settings(stt_model="ears-1", stt_language="de", llm_model="mind-1", tts_model="mouth-1", tts_voice="v")
+    mouth = {"tts_model": "mouth-1", "tts_voice": "v", "tts_speed": 1.5}
+    chosen = settings(stt_model="ears-1", stt_language="de", llm_model="mind-1", **mouth)
     built = Voice(chosen, prepared)
     session = built.session
     assert isinstance(session.stt, openai.STT)
@@ -69,7 +70,7 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
     assert isinstance(session.tts, openai.TTS)
     assert (session.stt.model, session.llm.model, session.tts.model) == ("ears-1", "mind-1", "mouth-1")
     assert [str(language) for language in session.stt._opts.languages] == ["de"]
-    assert (session.tts._opts.voice, session.tts._opts.response_format) == ("v", "pcm")
+    assert (session.tts._opts.voice, session.tts._opts.speed, session.tts._opts.response_format) == ("v", 1.5, "pcm")
     await built.aclose()
 
 
