@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from uuid import uuid4
 
 from livekit import rtc
@@ -40,6 +42,9 @@ _SESSION_SECONDS = 30.0
 # How often, and how long apart, the server is told who may listen to what after a new voice.
 _PERMISSION_ROUNDS = 3
 _PERMISSION_SECONDS = 0.2
+# After so long somebody who is there should have been connected to the agent's voice; it takes 0.1 s. Until they are,
+# the session waits, and a person sits in silence.
+_UNHEARD_SECONDS = 2.0
 
 
 class Lines:
@@ -64,13 +69,15 @@ class Lines:
         Call it before their session publishes a track. The line works for them in the caller's context.
         """
         hearers = [] if self._policy is RoomPolicy.AUDIENCE else [identity]
-        line = self._lines[identity] = PrivateLine(self._room, identity, hearers, self._early_audio)
+        alone = [rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)]
+        permit = self._permissions.tell if self._permissions else partial(_permit, self._room, alone)
+        line = self._lines[identity] = PrivateLine(self._room, identity, hearers, self._early_audio, permit)
         if self._permissions:
             self._permissions.reserve(line.track_name, identity)
         elif self._policy is RoomPolicy.SINGLE:
             # Once: the native library sends such permissions one beside the other, so that of two the first may
             # arrive last.
-            _permit(self._room, [rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)])
+            permit()
         self._opened.set()
         self._opened = asyncio.Event()
         return line
@@ -126,14 +133,18 @@ class Lines:
 class PrivateLine:
     """Between the agent and one person in a room."""
 
-    def __init__(self, room: rtc.Room, identity: str, hearers: list[str], early_audio: EarlyAudio) -> None:
-        """`hearers` are who gets the transcripts; nobody in it stands for everybody in the room."""
+    def __init__(
+        self, room: rtc.Room, identity: str, hearers: list[str], early_audio: EarlyAudio, permit: Callable[[], None]
+    ) -> None:
+        """`hearers` are who gets the transcripts; nobody in it stands for everybody in the room. `permit` tells the
+        server once more who may listen."""
         self.identity = identity
         self.track_name = f"agent-{uuid4().hex[:12]}"
         """Of the agent's voice for this person."""
         self._room = room
         self._hearers = hearers
         self._early_audio = early_audio
+        self._permit = permit
         self._session: asyncio.Future[AgentSession[None]] = asyncio.get_running_loop().create_future()
         # the room's callbacks run in the context that was there before anybody was known
         self._tasks = Tasks(copy_context())
@@ -156,6 +167,8 @@ class PrivateLine:
             self._tasks.spawn(heard.replace(event.transcript, final=event.is_final))
 
         session.on("user_input_transcribed", on_heard)
+        if self._hearers and (subscribed := session.room_io.subscribed_fut):
+            self._tasks.spawn(self._be_heard(subscribed))
         self._session.set_result(session)
 
     def take(self, words: str, info: rtc.TextStreamInfo) -> None:
@@ -165,6 +178,16 @@ class PrivateLine:
     async def aclose(self) -> None:
         """Take nothing more. Safe to call twice."""
         await self._tasks.cancel()
+
+    async def _be_heard(self, subscribed: asyncio.Future[None]) -> None:
+        """See that the person is connected to the agent's voice."""
+        for _ in range(_PERMISSION_ROUNDS):
+            await asyncio.wait({subscribed}, timeout=_UNHEARD_SECONDS)
+            if subscribed.done():
+                return
+            if self.identity in self._room.remote_participants:
+                log.warning("[ROOM FAILED] the agent's voice reaches nobody; who may listen is told again")
+                self._permit()
 
     async def _answer(self, words: str, info: rtc.TextStreamInfo) -> None:
         async with asyncio.timeout(_SESSION_SECONDS), self._turns:  # in the order in which they came
@@ -203,6 +226,9 @@ class _Permissions:
         await self._tasks.cancel()
 
     def _on_published(self, _: rtc.LocalTrackPublication, __: rtc.LocalTrack) -> None:
+        self.tell()
+
+    def tell(self) -> None:
         running, self._rounds = self._rounds > 0, _PERMISSION_ROUNDS
         if not running:
             self._tasks.spawn(self._tell_the_server())

@@ -82,6 +82,10 @@ class EdgeRoom:
         self.agent_attributes: dict[str, str] = {}
         self.may_listen: set[str] | None = None
         """Who may subscribe to the agent's voice; None for everybody, as the server has it unless told."""
+        self.loses_a_permission = False
+        """The agent's voice reaches nobody until it has been said twice who may listen."""
+        self.unheard = ""
+        """Its track, until then."""
         self.audio_captured = 0.0
         """Seconds of audio the agent has played."""
         self.closed = False
@@ -278,6 +282,12 @@ class EdgeRoom:
         event.room_event.room_handle = self._handle
         return event
 
+    def _be_heard(self, track_sid: str) -> None:
+        self.unheard = ""
+        subscribed = self._event()
+        subscribed.room_event.local_track_subscribed.track_sid = track_sid
+        self._send(subscribed)
+
     def _send(self, event: ffi_pb2.FfiEvent) -> None:
         if self.closed:
             return
@@ -344,7 +354,10 @@ class Edge:
 
     def _on_set_track_subscription_permissions(self, asked: Any, answer: Any, event: Any) -> None:
         allowed = {entry.participant_identity for entry in asked.permissions if entry.allow_all}
-        self._room_of_agent(asked).may_listen = None if asked.all_participants_allowed else allowed
+        room = self._room_of_agent(asked)
+        room.may_listen = None if asked.all_participants_allowed else allowed
+        if room.unheard:
+            room._be_heard(room.unheard)
 
     def _on_rpc_method_invocation_response(self, asked: Any, answer: Any, event: Any) -> None:
         reply = asked.error.message if asked.HasField("error") else asked.payload
@@ -413,9 +426,10 @@ class Edge:
 
     def _after_publish(self, asked: Any, event: Any) -> None:
         room = self._room_of_agent(asked)
-        subscribed = room._event()
-        subscribed.room_event.local_track_subscribed.track_sid = event.publication.info.sid
-        room._send(subscribed)
+        if room.loses_a_permission:
+            room.unheard = event.publication.info.sid
+        else:
+            room._be_heard(event.publication.info.sid)
 
     def _on_capture_audio_frame(self, asked: Any, answer: Any, event: Any) -> None:
         # the request does not say which room its source plays in; tests look at one room's sound at a time

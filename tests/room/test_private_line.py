@@ -87,6 +87,22 @@ async def test_a_strangers_words_are_refused_and_logged_once(
     assert [line.rpartition(": ")[2] for line in refused] == [EVE, "(hidden)"]
 
 
+async def test_an_agent_that_reaches_nobody_says_again_who_may_listen(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("room.private._UNHEARD_SECONDS", 0.1)
+    room.loses_a_permission = True
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "I live in Oslo.")
+        room.close()
+        await worker.idle()
+    assert room.may_listen == {ALICE}
+    assert len([r for r in log.records if "reaches nobody" in r.getMessage()]) == 1
+
+
 async def test_typed_turns_are_answered_in_the_order_in_which_they_came(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
     async with working(agent.server) as worker:
