@@ -21,7 +21,7 @@ from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
 from tests.stack.process import until
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 
 Fresh = Callable[[str], str]
 
@@ -79,7 +79,7 @@ def start(livekit_server: LiveKitServer, models: Models, tmp_path: Path) -> Iter
             models.base_url,
             tmp_path / "home",
             tmp_path / f"worker-{len(workers)}.log",
-            environment={"LIVEKIT_AGENT_NAME": name, **environment},
+            environment={"LIVEKIT_AGENT_NAME": name, **HASTY_UNHEARD, **environment},
         )
         workers.append(worker)
         worker.start()

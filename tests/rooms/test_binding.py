@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 
 PROBE = Path(__file__).parent / "probe" / "probe_agent.py"
 
@@ -19,7 +19,8 @@ async def test_every_place_of_a_real_job_works_for_its_person(
     livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: Fresh, speech: Path
 ) -> None:
     room = fresh("kitchen")
-    with Worker(livekit_server, models.base_url, tmp_path / "home", tmp_path / "worker.log", agent=PROBE) as worker:
+    home, log = tmp_path / "home", tmp_path / "worker.log"
+    with Worker(livekit_server, models.base_url, home, log, environment=HASTY_UNHEARD, agent=PROBE) as worker:
         async with Person(livekit_server, fresh("alice"), room, agent="probe") as alice:
             await alice.answer()
             await alice.say(speech / "blue.rms.wav")

@@ -25,7 +25,7 @@ from tests.rooms.person import DEPARTURE_SECONDS, Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked, Models
 from tests.stack.process import until
-from tests.stack.worker import AGENT_NAME, Worker
+from tests.stack.worker import AGENT_NAME, HASTY_UNHEARD, Worker
 
 Fresh = Callable[[str], str]
 Start = Callable[..., Worker]
@@ -77,7 +77,7 @@ def start(livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: 
             models.base_url,
             tmp_path / "home",
             tmp_path / f"worker-{next(numbers)}.log",
-            environment={"LIVEKIT_AGENT_NAME": fresh("twin"), **environment},
+            environment={"LIVEKIT_AGENT_NAME": fresh("twin"), **HASTY_UNHEARD, **environment},
         )
         workers.append(worker)
         worker.start()

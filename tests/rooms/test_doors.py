@@ -14,14 +14,14 @@ from identity import livekit_identity_to_uuid
 from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 
 Fresh = Callable[[str], str]
 
 
 @contextlib.contextmanager
 def _worker(server: LiveKitServer, models: Models, folder: Path, name: str, **environment: str) -> Iterator[Worker]:
-    environment = {"LIVEKIT_AGENT_NAME": name, **environment}
+    environment = {"LIVEKIT_AGENT_NAME": name, **HASTY_UNHEARD, **environment}
     with Worker(server, models.base_url, folder / "home", folder / "worker.log", environment=environment) as worker:
         yield worker
         assert worker.complaints == []

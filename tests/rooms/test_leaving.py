@@ -16,7 +16,7 @@ from tests.rooms.person import Answer, Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
 from tests.stack.process import until
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 
 GRACE_SECONDS = 20
 """How long a room outlives its last person where nobody says otherwise."""
@@ -100,7 +100,7 @@ async def test_a_worker_that_is_told_to_go_finishes_its_call_and_another_takes_t
             models.base_url,
             tmp_path / "home",
             tmp_path / f"{which}.log",
-            environment={"LIVEKIT_AGENT_NAME": name},
+            environment={"LIVEKIT_AGENT_NAME": name, **HASTY_UNHEARD},
         )
         for which in ("one", "other")
     )

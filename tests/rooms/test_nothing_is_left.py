@@ -21,7 +21,7 @@ from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
 from tests.stack.process import until
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 
 Fresh = Callable[[str], str]
 
@@ -118,7 +118,7 @@ class Watched:
 @pytest.fixture
 def watched(livekit_server: LiveKitServer, models: Models, tmp_path: Path) -> Iterator[Watched]:
     (tmp_path / "sitecustomize.py").write_text(_PROBE)
-    environment = {"LIVEKIT_AGENT_NAME": "watched", "PYTHONPATH": str(tmp_path)}
+    environment = {"LIVEKIT_AGENT_NAME": "watched", "PYTHONPATH": str(tmp_path), **HASTY_UNHEARD}
     with Worker(
         livekit_server, models.base_url, tmp_path / "home", tmp_path / "worker.log", environment=environment
     ) as worker:

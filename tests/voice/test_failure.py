@@ -34,7 +34,7 @@ def server() -> Iterator[Edge]:
 @pytest.fixture
 async def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[OfflineServer]:
     async with OfflineServer() as models:
-        voice = VoiceSettings(openai_base_url=models.base_url, openai_api_key="none")
+        voice = VoiceSettings(openai_base_url=models.base_url, openai_api_key="none", tts_speed=4.0)
         monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, voice=voice))
         monkeypatch.setattr(
             agent, "memory_manager", MemoryManager(lambda: SqliteStore(tmp_path / "rapport.db"), deadline=1.5)
