@@ -101,7 +101,7 @@ async def test_a_voice_that_fails_is_announced_in_words_recorded_before(server: 
         before = room.audio_captured
         models.fail("speech", "error", times=2)
         room.text(ALICE, "hello")
-        await until(lambda: room.audio_captured > before + 1, "something to be heard")
+        await until(lambda: room.audio_captured > before + 0.2, "something to be heard")
         models.heal()
         await next_turn_works(room)
         room.close()
