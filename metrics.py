@@ -29,6 +29,8 @@ class MetricsSettings(BaseSettings):
     prometheus_multiproc_dir: str | None = None
 
 
+# Every counter has a label: one without opens the file of all counters right here, which the framework then deletes in
+# the main process, with all that is counted in it later.
 SESSIONS_STARTED = Counter("rapport_sessions_started", "Sessions that began or resumed a conversation", ["how"])
 SESSIONS_ENDED = Counter("rapport_sessions_ended", "Sessions that ended", ["reason"])
 BINDINGS_REFUSED = Counter("rapport_bindings_refused", "Jobs and input refused because of who asked", ["why"])
@@ -48,10 +50,10 @@ RECALL_SECONDS = Histogram(
 )
 EMBEDDING_SECONDS = Histogram(
     "rapport_embedding_seconds",
-    "How long it took to get vectors of meaning; no turn waits for it",
+    "How long it took to get vectors of meaning, or none; no turn waits for it",
+    ["got"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
-EMBEDDING_FAILURES = Counter("rapport_embedding_failures", "Calls that gave no vectors")
 
 
 def measure_store(call: str, seconds: float, answered: bool) -> None:
@@ -61,6 +63,4 @@ def measure_store(call: str, seconds: float, answered: bool) -> None:
 
 
 def measure_embedding(seconds: float, succeeded: bool) -> None:
-    EMBEDDING_SECONDS.observe(seconds)
-    if not succeeded:
-        EMBEDDING_FAILURES.inc()
+    EMBEDDING_SECONDS.labels("vectors" if succeeded else "none").observe(seconds)

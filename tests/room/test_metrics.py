@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from prometheus_client import REGISTRY
 
 import agent
+from tests.conftest import ROOT
 from tests.room.edge import Edge
 from tests.room.product import Product
 from tests.room.worker import until, working
@@ -43,6 +49,23 @@ async def test_a_call_is_counted_from_its_start_to_its_end(product: Product, ser
     assert counted("rapport_writes_waiting") == 0
 
 
+def test_the_counters_of_the_main_process_outlive_the_emptying_of_their_directory(tmp_path: Path) -> None:
+    """As the framework does it: after the worker was imported, before it does anything."""
+    numbers = tmp_path / "numbers"
+    program = (
+        "import metrics, pathlib, prometheus_client, prometheus_client.multiprocess as several\n"
+        f"for file in pathlib.Path({str(numbers)!r}).iterdir(): file.unlink()\n"
+        "metrics.SESSIONS_ENDED.labels('worker died').inc()\n"
+        "registry = prometheus_client.CollectorRegistry()\n"
+        "several.MultiProcessCollector(registry)\n"
+        "print(prometheus_client.generate_latest(registry).decode())"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(numbers)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert 'rapport_sessions_ended_total{reason="worker died"} 1.0' in done.stdout
+
+
 def test_no_number_carries_who_somebody_is() -> None:
     labels = {
         name
@@ -51,4 +74,4 @@ def test_no_number_carries_who_somebody_is() -> None:
         if s.name.startswith("rapport_")
         for name in s.labels
     }
-    assert labels <= {"how", "reason", "why", "call", "le"}
+    assert labels <= {"how", "reason", "why", "call", "got", "le"}
