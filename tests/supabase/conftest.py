@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.memory.conftest import nobody_bound  # noqa: F401 - a fixture
+from tests.room.conftest import no_loop_monitor, product, room, server  # noqa: F401 - for calls of the shipped worker
 from tests.supabase.project import Project
 from tests.supabase.project import project as running_project
 

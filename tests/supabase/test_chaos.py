@@ -18,12 +18,17 @@ import psycopg
 import pytest
 from aiohttp import web
 
+import agent
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.keys import access
 from memory.live import LiveSession
 from memory.manager import MemoryManager
 from memory.store import StoreError, Turn
 from memory.supabase import SupabaseStore
+from tests.room.edge import Edge as RoomEdge
+from tests.room.edge import EdgeRoom
+from tests.room.product import Product
+from tests.room.worker import until, working
 from tests.stack.fetch import needed
 from tests.stack.postgres import Postgres, obtain
 from tests.stack.postgrest import PostgREST
@@ -311,3 +316,94 @@ def _assert_nothing_was_given_away(world: World, caplog: pytest.LogCaptureFixtur
     for key in (world.rest.secret_key, world.rest.service_role_key, world.rest.jwt_secret):
         assert key[6:] not in logged
     assert "eyJ" not in logged
+
+
+# -- the same with the shipped worker, in a room
+
+
+ALICE = "alice@example.com"
+IN_EVERY_RUN = ("Postgres is killed", "black hole")
+IN_A_CALL = [
+    pytest.param(name, id=name.replace(" ", "-"), marks=[] if name in IN_EVERY_RUN else pytest.mark.thorough)
+    for name in TROUBLES
+]
+
+
+@pytest.fixture
+def in_a_call(world: World, product: Product, monkeypatch: pytest.MonkeyPatch) -> Product:
+    """The worker's surroundings, with its memory in this world."""
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(world.store, DEADLINE))
+    return product
+
+
+@pytest.mark.parametrize("name", IN_A_CALL)
+async def test_the_shipped_worker_goes_on_with_its_call(
+    name: str, world: World, in_a_call: Product, room: EdgeRoom, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    trouble = TROUBLES[name]()
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await in_a_call.greeted(room)
+        for words in SAID:
+            await in_a_call.chat(room, ALICE, words)
+        await until(lambda: _kept(world) == len(SAID), "what was said before to be kept")
+        await trouble.begin(world)
+        for words in SAID_IN_TROUBLE:
+            await in_a_call.chat(room, ALICE, words)
+        await in_a_call.chat(room, ALICE, "What do you know about my sister and my cat?")
+        await trouble.end(world)
+        await _until_all_is_kept(world)
+        room.close()
+        await worker.idle()
+
+    _assert_the_call_arrived(world, ["What do you know about my sister and my cat?"])
+    _assert_nothing_was_given_away(world, caplog)
+
+
+@pytest.mark.parametrize("name", IN_A_CALL)
+async def test_the_shipped_worker_greets_a_moment_later_and_loses_nothing(
+    name: str, world: World, in_a_call: Product, server: RoomEdge, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    waited: list[float] = []
+    async with working(agent.server) as worker:
+        for who, trouble in (("bob@example.com", None), (ALICE, TROUBLES[name]())):
+            if trouble:
+                await trouble.begin(world)
+            room = server.room(f"{name} {who}")
+            room.join(who)
+            before = time.monotonic()
+            await worker.job(room.name)
+            await until(lambda room=room: in_a_call.requests(room), "the greeting")
+            waited.append(time.monotonic() - before)
+            await in_a_call.answered(room)
+            for words in (SAID + SAID_IN_TROUBLE) if trouble else []:
+                await in_a_call.chat(room, who, words)
+            if trouble:
+                await trouble.end(world)
+                await _until_all_is_kept(world)
+            room.close()
+            await worker.idle()
+
+    assert waited[1] < waited[0] + DEADLINE + 0.5  # for what this machine has to do beside
+    _assert_the_call_arrived(world, [])
+    _assert_nothing_was_given_away(world, caplog)
+
+
+def _kept(world: World) -> int:
+    return len(world.rows("select 1 from public.memories"))
+
+
+async def _until_all_is_kept(world: World) -> None:
+    await until(lambda: _kept(world) == len(SAID + SAID_IN_TROUBLE), "all that was said to be kept", HEALED_WITHIN)
+
+
+def _assert_the_call_arrived(world: World, asked: list[str]) -> None:
+    alice = livekit_identity_to_uuid(ALICE)
+    memories = world.rows("select user_id, value from public.memories")
+    assert sorted(memories) == sorted((alice, value) for value in (SAID + SAID_IN_TROUBLE))
+    turns = world.rows("select user_id, text from public.messages where role = 'user' order by seq")
+    assert turns == [(alice, words) for words in SAID + SAID_IN_TROUBLE + asked]
+    assert {reason for (reason,) in world.rows("select end_reason from public.sessions")} == {"left"}
