@@ -172,6 +172,7 @@ async def test_another_thread_is_another_conversation(
     assert worker.conversations(identity) == ["trip", "work"]
 
 
+@pytest.mark.thorough
 async def test_another_person_on_a_thread_of_the_same_name_finds_nothing_of_it(
     worker: Worker, models: Models, reception: Reception, fresh: Fresh
 ) -> None:

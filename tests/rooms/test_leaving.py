@@ -90,6 +90,7 @@ async def test_who_reloads_the_page_and_is_there_twice_for_a_moment_is_heard(
     assert len(worker.logged(f"Identity: {alice.identity}")) == 1
 
 
+@pytest.mark.thorough
 async def test_a_worker_that_is_told_to_go_finishes_its_call_and_another_takes_the_next_room(
     livekit_server: LiveKitServer, models: Models, fresh: Fresh, speech: Path, tmp_path: Path
 ) -> None:

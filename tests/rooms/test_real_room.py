@@ -88,6 +88,7 @@ async def test_bob_in_a_room_of_his_own_at_the_same_time_hears_that_it_is_not_kn
     assert [each.value for each in worker.kept(alice.identity)] == ["my favorite color is blue"]
 
 
+@pytest.mark.thorough
 async def test_what_is_typed_is_known_when_it_is_asked_aloud_and_when_it_is_typed(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:

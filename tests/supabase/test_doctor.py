@@ -263,6 +263,7 @@ async def test_a_wrong_clock_is_found(date: str, told: str) -> None:
     assert checks["key"].held is False
 
 
+@pytest.mark.thorough
 async def test_a_black_hole_ends_after_some_seconds() -> None:
     async with answering(Hangs()) as server:
         checks = await found({"SUPABASE_URL": server.url, "SUPABASE_SECRET_KEY": SECRET_KEY})
