@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from uuid import uuid4
@@ -276,8 +277,10 @@ class _Transcript(TextOutput):
     async def capture_text(self, text: str) -> None:
         """Add to the running segment."""
         if self._room.isconnected():
-            self._stream = self._stream or await self._open(final=False)
-            await self._stream.write(str(text))
+            # what is raised here ends the framework's task, and no later word would be shown
+            with _as_far_as_the_room_lasts():
+                self._stream = self._stream or await self._open(final=False)
+                await self._stream.write(str(text))
 
     def flush(self) -> None:
         """End the running segment."""
@@ -294,9 +297,10 @@ class _Transcript(TextOutput):
         if final:
             self._segment = _new_segment()
         if self._room.isconnected():
-            stream = await self._open(attributes)
-            await stream.write(text)
-            await stream.aclose(attributes=attributes)
+            with _as_far_as_the_room_lasts():
+                stream = await self._open(attributes)
+                await stream.write(text)
+                await stream.aclose(attributes=attributes)
 
     async def _open(self, attributes: dict[str, str] | None = None, *, final: bool = False) -> rtc.TextStreamWriter:
         return await self._room.local_participant.stream_text(
@@ -324,11 +328,17 @@ class _Transcript(TextOutput):
 
 
 async def _close(stream: rtc.TextStreamWriter, attributes: dict[str, str]) -> None:
-    try:
+    with _as_far_as_the_room_lasts():
         await stream.aclose(attributes=attributes)
-    # of a room that closed meanwhile the SDK raises the one or the other: its own handle is gone too
+
+
+@contextmanager
+def _as_far_as_the_room_lasts() -> Generator[None]:
+    """Of a room that closed meanwhile the SDK raises the one or the other: its own handle is gone too."""
+    try:
+        yield
     except (StreamError, AssertionError) as error:
-        log.warning("[ROOM FAILED] the end of a transcript did not arrive: %r", error)
+        log.warning("[ROOM FAILED] a part of a transcript did not arrive: %r", error)
 
 
 def _new_segment() -> str:

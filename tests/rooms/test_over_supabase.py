@@ -11,7 +11,7 @@ import pytest
 from tests.rooms.person import Person, together
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked, Models
-from tests.stack.worker import Worker
+from tests.stack.worker import HASTY_UNHEARD, Worker
 from tests.supabase.project import Project
 from tests.supabase.project import project as running_project
 
@@ -38,6 +38,7 @@ async def test_two_people_in_real_rooms_are_remembered_apart_by_the_database_its
 ) -> None:
     environment = {
         **project.environment("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", role="voice_agent"),
+        **HASTY_UNHEARD,
         "LIVEKIT_AGENT_NAME": "over supabase",  # or the worker of the other tests would take some of the rooms
     }
     with Worker(

@@ -59,6 +59,7 @@ async def test_what_alice_said_in_one_room_is_known_in_another(
     assert all("my favorite color is blue" in conversation for conversation in asked.conversations[told:])
 
 
+@pytest.mark.thorough
 async def test_bob_in_a_room_of_his_own_at_the_same_time_hears_that_it_is_not_known(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:
