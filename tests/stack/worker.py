@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 AGENT_NAME = "rapport"
 MANY = "100"
 HASTY_UNHEARD = {"TTS_SPEED": "3.0"}
-"""For a worker whose words are read, and not listened to: what tests wait for most is the voice. Through a room not even
-1.4 times the usual speed is always understood."""
+"""For a worker whose words are read, and not listened to: what tests wait for most is the voice. Through a room even
+1.4 times the usual speed is not always understood."""
 READY_SECONDS = 60.0  # it takes 5 s alone on two cores
 
 # What a developer's machine may have set, and would change what is tested.
