@@ -514,13 +514,16 @@ class Call:
             session_host=False,
             record=False,
         )
+        in_a_room = not ctx.is_fake_job()
+        if in_a_room:
+            self.line.attach(session)
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
             self._tasks.spawn(memory_manager.look_through(remembering))
             self._tasks.spawn(memory_manager.follow_meaning(remembering))
         await greet(session, acquaintance)
-        if not ctx.is_fake_job():
-            self.line.attach(session)  # after the greeting: what was typed before it is answered, not greeted
+        if in_a_room:
+            self.line.let_in(session)
         await voice.prepare_apology()
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:

@@ -70,15 +70,16 @@ class Lines:
         Call it before their session publishes a track. The line works for them in the caller's context.
         """
         hearers = [] if self._policy is RoomPolicy.AUDIENCE else [identity]
-        alone = [rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)]
-        permit = self._permissions.tell if self._permissions else partial(_permit, self._room, alone)
-        line = self._lines[identity] = PrivateLine(self._room, identity, hearers, self._early_audio, permit)
+        line = self._lines[identity] = PrivateLine(self._room, identity, hearers, self._early_audio)
         if self._permissions:
+            line.permit = self._permissions.tell
             self._permissions.reserve(line.track_name, identity)
         elif self._policy is RoomPolicy.SINGLE:
+            alone = rtc.ParticipantTrackPermission(participant_identity=identity, allow_all=True)
+            line.permit = partial(_permit, self._room, [alone])
             # Once: the native library sends such permissions one beside the other, so that of two the first may
             # arrive last.
-            permit()
+            line.permit()
         self._opened.set()
         self._opened = asyncio.Event()
         return line
@@ -134,25 +135,24 @@ class Lines:
 class PrivateLine:
     """Between the agent and one person in a room."""
 
-    def __init__(
-        self, room: rtc.Room, identity: str, hearers: list[str], early_audio: EarlyAudio, permit: Callable[[], None]
-    ) -> None:
-        """`hearers` are who gets the transcripts; nobody in it stands for everybody in the room. `permit` tells the
-        server once more who may listen."""
+    permit: Callable[[], None] | None = None
+    """Tells the server who may listen; None where everybody may."""
+
+    def __init__(self, room: rtc.Room, identity: str, hearers: list[str], early_audio: EarlyAudio) -> None:
+        """`hearers` are who gets the transcripts; nobody in it stands for everybody in the room."""
         self.identity = identity
         self.track_name = f"agent-{uuid4().hex[:12]}"
         """Of the agent's voice for this person."""
         self._room = room
         self._hearers = hearers
         self._early_audio = early_audio
-        self._permit = permit
         self._session: asyncio.Future[AgentSession[None]] = asyncio.get_running_loop().create_future()
         # the room's callbacks run in the context that was there before anybody was known
         self._tasks = Tasks(copy_context())
         self._turns = asyncio.Lock()
 
     def attach(self, session: AgentSession[None]) -> None:
-        """Connect the started session: what was said and typed so far goes in, transcripts of both sides go out."""
+        """Connect the started session: what was said so far goes in, transcripts of both sides go out."""
         spoken = _Transcript(self._room, self._hearers, of=self._room.local_participant.identity, track=self.track_name)
         if session.output.audio:
             # shows each word when it is heard
@@ -168,8 +168,12 @@ class PrivateLine:
             self._tasks.spawn(heard.replace(event.transcript, final=event.is_final))
 
         session.on("user_input_transcribed", on_heard)
-        if self._hearers and (subscribed := session.room_io.subscribed_fut):
-            self._tasks.spawn(self._be_heard(subscribed))
+        if self.permit and (subscribed := session.room_io.subscribed_fut):
+            self._tasks.spawn(self._be_heard(subscribed, self.permit))
+
+    def let_in(self, session: AgentSession[None]) -> None:
+        """What was typed so far, and is typed from now on, goes in too. Once it has been greeted: a greeting that is
+        asked for later would answer what was answered."""
         self._session.set_result(session)
 
     def take(self, words: str, info: rtc.TextStreamInfo) -> None:
@@ -180,7 +184,7 @@ class PrivateLine:
         """Take nothing more. Safe to call twice."""
         await self._tasks.cancel()
 
-    async def _be_heard(self, subscribed: asyncio.Future[None]) -> None:
+    async def _be_heard(self, subscribed: asyncio.Future[None], permit: Callable[[], None]) -> None:
         """See that the person is connected to the agent's voice."""
         for _ in range(_PERMISSION_ROUNDS):
             await asyncio.wait({subscribed}, timeout=_UNHEARD_SECONDS)
@@ -188,7 +192,7 @@ class PrivateLine:
                 return
             if self.identity in self._room.remote_participants:
                 log.warning("[ROOM FAILED] the agent's voice reaches nobody; who may listen is told again")
-                self._permit()
+                permit()
 
     async def _answer(self, words: str, info: rtc.TextStreamInfo) -> None:
         async with asyncio.timeout(_SESSION_SECONDS), self._turns:  # in the order in which they came
@@ -277,7 +281,7 @@ class _Transcript(TextOutput):
     async def capture_text(self, text: str) -> None:
         """Add to the running segment."""
         if self._room.isconnected():
-            # what is raised here ends the framework's task, and no later word would be shown
+            # what is raised here ends the framework's task, and no later word of the answer would be shown
             with _as_far_as_the_room_lasts():
                 self._stream = self._stream or await self._open(final=False)
                 await self._stream.write(str(text))

@@ -309,6 +309,8 @@ class Edge:
         self._arrivals = itertools.count(1_700_000_000_000)  # milliseconds since 1970, one apart
         self._lock = threading.RLock()
         self._readable: dict[int, str | bytes] = {}
+        self.words_to_lose = 0
+        """How many of the next writes to a text stream fail."""
         self._written: dict[int, Sent] = {}
         self._frames: dict[int, Any] = {}
         self._audio_streams: set[int] = set()
@@ -389,7 +391,11 @@ class Edge:
         self._room_of_agent(asked).sent.append(sent)
 
     def _on_text_stream_write(self, asked: Any, answer: Any, event: Any) -> None:
-        self._written[asked.writer_handle].content += asked.text
+        if self.words_to_lose:
+            self.words_to_lose -= 1
+            event.error.description = "unable to send packet"
+        else:
+            self._written[asked.writer_handle].content += asked.text
 
     def _on_send_text(self, asked: Any, answer: Any, event: Any) -> None:
         event.info.stream_id, event.info.topic = str(self.number()), asked.options.topic

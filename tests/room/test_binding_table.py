@@ -282,6 +282,7 @@ class Probe:
             record=False,
         )
         line.attach(session)
+        line.let_in(session)
         if not bound.is_set():
             binding.bind(identity) if binding else set_session_user(identity)
             bound.set()

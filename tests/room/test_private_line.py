@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from uuid import UUID
 
 import pytest
 
 import agent
-from tests.room.edge import EdgeRoom, Sent
+from memory.manager import MemoryManager
+from memory.sqlite import SqliteStore
+from tests.room.edge import Edge, EdgeRoom, Sent
 from tests.room.models import spoken
 from tests.room.product import Product
 from tests.room.worker import until, working
@@ -101,6 +105,45 @@ async def test_an_agent_that_reaches_nobody_says_again_who_may_listen(
         await worker.idle()
     assert room.may_listen == {ALICE}
     assert len([r for r in log.records if "reaches nobody" in r.getMessage()]) == 1
+
+
+async def test_a_word_that_cannot_be_sent_takes_no_other_along(
+    server: Edge, product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        server.words_to_lose = 1
+        await product.chat(room, ALICE, "I live in Oslo.")
+        await until(lambda: any("live in Oslo" in str(sent.content) for sent in transcripts(room)), "the other words")
+        room.close()
+        await worker.idle()
+    assert [r.getMessage() for r in log.records if "_capture_task" in r.getMessage()] == []
+    assert len([r for r in log.records if "a part of a transcript did not arrive" in r.getMessage()]) == 1
+
+
+class HesitantStore(SqliteStore):
+    async def complete_first_login(self, user: UUID) -> bool:
+        await asyncio.sleep(0.3)
+        return await super().complete_first_login(user)
+
+
+async def test_what_is_typed_before_the_greeting_is_answered_once(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: HesitantStore(product.file), deadline=1.5))
+    room.join(ALICE)
+    async with working(agent.server) as worker:
+        await worker.job(room.name)
+        await until(lambda: room.connected)
+        room.text(ALICE, "I live in Oslo.")
+        await until(lambda: "I live in Oslo." in product.turns(room), "her first words to reach the model")
+        await product.answered(room)
+        await product.chat(room, ALICE, "I love tea.")
+        room.close()
+        await worker.idle()
+    assert [turn for turn in product.turns(room) if turn] == ["I live in Oslo.", "I love tea."]
 
 
 async def test_typed_turns_are_answered_in_the_order_in_which_they_came(product: Product, room: EdgeRoom) -> None:
