@@ -46,6 +46,7 @@ from livekit.agents.llm.chat_context import Instructions  # noqa: E402
 from livekit.agents.types import FlushSentinel  # noqa: E402
 
 import metrics  # noqa: E402
+from call.confirmation import SpokenConfirmation  # noqa: E402
 from identity import (  # noqa: E402
     Binding,
     IdentityError,
@@ -61,18 +62,23 @@ from identity import (  # noqa: E402
     printable,
     set_session_user,
 )
-from memory.brief import harmless, line  # noqa: E402
-from memory.categories import Category  # noqa: E402
-from memory.confirmation import SpokenConfirmation  # noqa: E402
-from memory.embeddings import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder  # noqa: E402
-from memory.extraction import extracted  # noqa: E402
-from memory.facts import category_of  # noqa: E402
-from memory.housekeeping import HEARTBEAT_SECONDS, Housekeeping  # noqa: E402
-from memory.live import Action, LiveSession, Observer  # noqa: E402
+from memory.curation.extraction import extracted  # noqa: E402
+from memory.language.named_facts import category_of  # noqa: E402
 from memory.manager import MemoryManager, MemoryOff  # noqa: E402
+from memory.operate.housekeeping import HEARTBEAT_SECONDS, Housekeeping  # noqa: E402
+from memory.recall.brief import harmless, line  # noqa: E402
+from memory.records import (  # noqa: E402
+    Category,
+    Memory,
+    Profile,
+    Session,
+    Turn,
+)
+from memory.sessions.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder  # noqa: E402
+from memory.sessions.session import Action, LiveSession, Observer  # noqa: E402
+from memory.sessions.summary import LAST_TURNS, extracted_summary, request_for_summary, summary_block  # noqa: E402
 from memory.settings import MemorySettings, open_store, preload_modules, prepare_store, why_off  # noqa: E402
-from memory.store import Memory, Profile, Session, StoreError, Turn  # noqa: E402
-from memory.summary import LAST_TURNS, extracted_summary, request_for_summary, summary_block  # noqa: E402
+from memory.stores.protocol import StoreError  # noqa: E402
 from metrics import MetricsSettings  # noqa: E402
 from room.capacity import Capacity  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402

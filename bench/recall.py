@@ -37,12 +37,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from memory.categories import Category
-from memory.embeddings import EmbeddingsOff, LocalEmbedder
-from memory.index import SearchIndex, Unit
-from memory.recall import RecallIndex, spoken
-from memory.store import STATEMENT_KEY, Memory
-from memory.words import words
+from memory.recall.index import SearchIndex, Unit
+from memory.recall.memories import RecallIndex, spoken
+from memory.recall.words import words
+from memory.records import STATEMENT_KEY, Category, Memory
+from memory.sessions.embedders import EmbeddingsOff, LocalEmbedder
 
 HELD_R5, HELD_R10 = 70.0, 80.0
 HELD_P95_MS = {5_000: 5.0, 50_000: 15.0}

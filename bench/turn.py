@@ -52,11 +52,10 @@ from livekit.agents.voice import SpeechHandle, io
 
 import agent
 from identity import Binding, current_user
-from memory.categories import Category
 from memory.manager import MemoryManager
+from memory.records import STATEMENT_KEY, Category, Memory
 from memory.settings import MemorySettings
-from memory.sqlite import SqliteStore
-from memory.store import STATEMENT_KEY, Memory
+from memory.stores.sqlite import SqliteStore
 from room.tasks import Tasks
 from tests.room.models import ScriptedSTT, ScriptedTTS, ScriptedVAD, spoken
 from voice.session import Voice

@@ -30,11 +30,12 @@ from dotenv import load_dotenv
 from pydantic import ValidationError
 
 from identity import IdentityError, livekit_identity_to_uuid
-from memory import doctor
-from memory.document import timestamp
-from memory.migrate import MigrationError, migrate, pending
+from memory.operate import doctor
+from memory.operate.migrate import MigrationError, migrate, pending
+from memory.records import Memory, SessionRecord
 from memory.settings import MemorySettings, open_store
-from memory.store import Memory, SessionRecord, Store, StoreError
+from memory.stores.export import timestamp
+from memory.stores.protocol import Store, StoreError
 
 DONE, NOT_DONE, WRONG_QUESTION = 0, 1, 2
 

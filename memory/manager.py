@@ -6,7 +6,7 @@ process, so that recall in the middle of a turn costs no I/O. What another proce
 of the same person, is seen when the next session opens.
 
 What somebody asked for, by a tool or a script, is waited for, and fails with `StoreError`. What is kept by itself, the
-transcript and what a turn states, waits in an outbox (`memory.outbox`) for a store that fails.
+transcript and what a turn states, waits in an outbox (`memory.sessions.outbox`) for a store that fails.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from identity import SessionUser, WrongSessionUser, current_user, printable
-from memory.capture import Statement
-from memory.categories import Category
-from memory.client import Ask, Measure, StoreClient
-from memory.conversation import Conversation
-from memory.embeddings import Embedder, EmbeddingsOff
-from memory.known import Known
-from memory.live import LiveMemories, LiveSession
-from memory.meaning import Meaning, MeasureEmbedding
-from memory.recall import RecallIndex
-from memory.store import (
+from memory.language.statements import Statement
+from memory.recall.memories import RecallIndex
+from memory.records import (
     MAX_KEY_CHARACTERS,
     MAX_THREAD_CHARACTERS,
     MAX_VALUE_CHARACTERS,
+    Category,
     Memory,
     Past,
     Profile,
     Session,
-    Store,
     Turn,
     statement_key,
+    storable,
 )
-from memory.text import storable
+from memory.sessions.client import Ask, Measure, StoreClient
+from memory.sessions.conversation import Conversation
+from memory.sessions.embedders import Embedder, EmbeddingsOff
+from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
+from memory.sessions.person import Known
+from memory.sessions.session import LiveMemories, LiveSession
+from memory.stores.protocol import Store
 
 log = logging.getLogger("rapport.memory")
 

@@ -10,9 +10,9 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from memory.keys import Access, StoreMisconfigured, access
-from memory.sqlite import SqliteStore
-from memory.store import Store
+from memory.stores.protocol import Store
+from memory.stores.sqlite import SqliteStore
+from memory.stores.supabase_keys import Access, StoreMisconfigured, access
 
 _EMBEDDINGS_PRELOAD = {
     "off": (),
@@ -86,7 +86,7 @@ def open_store(settings: MemorySettings) -> Store:
     """
     if (project := settings.supabase()) is None:
         return SqliteStore(settings.embedded_store)
-    from memory.supabase import SupabaseStore  # noqa: PLC0415 - who keeps memories on this machine need not have it
+    from memory.stores.supabase import SupabaseStore  # noqa: PLC0415 - who keeps memories on this machine need not have it
 
     # two tries fit into what anybody waits
     return SupabaseStore(project, first_try=settings.memory_deadline * 0.6)
@@ -107,7 +107,7 @@ def preload_modules(settings: MemorySettings) -> list[str]:
         return []
     if settings.supabase_url is None:
         return ["sqlite3", *_EMBEDDINGS_PRELOAD[settings.embeddings]]
-    from memory.supabase import PRELOAD  # noqa: PLC0415
+    from memory.stores.supabase import PRELOAD  # noqa: PLC0415
 
     return [*PRELOAD, *_EMBEDDINGS_PRELOAD[settings.embeddings]]
 
@@ -115,11 +115,11 @@ def preload_modules(settings: MemorySettings) -> list[str]:
 def prepare_store(settings: MemorySettings) -> None:
     """Import and make, before a job has somebody waiting, what its store and its vectors need. Opens no connection."""
     if settings.embeddings == "local":
-        from memory.embeddings import EmbeddingsOff, LocalEmbedder  # noqa: PLC0415 - who has no vectors need not have it
+        from memory.sessions.embedders import EmbeddingsOff, LocalEmbedder  # noqa: PLC0415 - who has no vectors need not have it
 
         with suppress(EmbeddingsOff):  # each call says so
             LocalEmbedder()
     if why_off(settings) is None and settings.supabase_url is not None:
-        from memory.supabase import prepare  # noqa: PLC0415
+        from memory.stores.supabase import prepare  # noqa: PLC0415
 
         prepare()

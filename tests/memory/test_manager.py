@@ -24,14 +24,14 @@ from uuid import UUID
 import pytest
 
 import identity
-import memory.brief
+import memory.recall.brief
 from identity import NoSessionUser, set_session_user
-from memory.categories import Category, CategoryError
-from memory.live import Action, LiveSession
 from memory.manager import MemoryManager, MemoryOff, Provenance
-from memory.sqlite import SqliteStore
-from memory.store import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Past, Store, StoreError
-from tests.memory.contract import ALICE, BOB, NOON
+from memory.records import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Category, CategoryError, Memory, Past
+from memory.sessions.session import Action, LiveSession
+from memory.stores.protocol import Store, StoreError
+from memory.stores.sqlite import SqliteStore
+from tests.memory.stores.contract import ALICE, BOB, NOON
 
 TWINS = ["store", "retrieve", "retrieve_all", "forget", "recall", "memories", "past", "why", "forget_everything"]
 
@@ -470,7 +470,7 @@ async def test_what_was_looked_through_costs_no_turn_anything(
     for number in range(100):
         await manager.astore("FACT", f"pet_{number}", f"a cat called Tilda the {number}th")
     judged: list[str] = []
-    monkeypatch.setattr(memory.brief, "is_instruction_like", lambda text: bool(judged.append(text)))
+    monkeypatch.setattr(memory.recall.brief, "is_instruction_like", lambda text: bool(judged.append(text)))
     async with session(manager) as live:
         await manager.look_through(live)
         assert len({text for text in judged if text.startswith("pet_")}) == 100

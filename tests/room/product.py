@@ -15,7 +15,7 @@ from livekit.agents import get_job_context
 import agent
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
-from memory.sqlite import SqliteStore
+from memory.stores.sqlite import SqliteStore
 from tests.room.edge import EdgeRoom
 from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
 from tests.room.worker import until

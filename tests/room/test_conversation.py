@@ -13,9 +13,10 @@ from livekit.agents import get_job_context
 import agent
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
+from memory.records import Session
 from memory.settings import MemorySettings
-from memory.sqlite import SqliteStore
-from memory.store import Session, StoreError
+from memory.stores.protocol import StoreError
+from memory.stores.sqlite import SqliteStore
 from room import participant
 from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import agent
-from memory.embeddings import Embedder, EmbeddingsOff, OpenAIEmbedder
 from memory.manager import MemoryManager
+from memory.recall.vectors import Vector
+from memory.sessions.embedders import Embedder, EmbeddingsOff, OpenAIEmbedder
 from memory.settings import MemorySettings
-from memory.sqlite import SqliteStore
-from memory.vectors import Vector
+from memory.stores.sqlite import SqliteStore
 from tests.room.edge import EdgeRoom
 from tests.room.models import Call
 from tests.room.product import Product

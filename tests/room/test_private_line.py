@@ -10,7 +10,7 @@ import pytest
 
 import agent
 from memory.manager import MemoryManager
-from memory.sqlite import SqliteStore
+from memory.stores.sqlite import SqliteStore
 from tests.room.edge import Edge, EdgeRoom, Sent
 from tests.room.models import spoken
 from tests.room.product import Product

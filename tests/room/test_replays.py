@@ -15,7 +15,7 @@ from livekit.agents import APIConnectOptions, ConversationItemAddedEvent, NotGiv
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
 import agent
-from memory.capture import Statement, statements_in
+from memory.language.statements import Statement, statements_in
 from tests.room import models
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import SAMPLE_RATE, Request, ScriptedSession, ScriptedSTT, ScriptedTTS, spoken

@@ -23,9 +23,10 @@ from livekit.protocol.agent_pb import agent_session as wire
 import agent
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.manager import MemoryManager
+from memory.records import Memory
 from memory.settings import MemorySettings
-from memory.sqlite import SqliteStore
-from memory.store import Memory, StoreError
+from memory.stores.protocol import StoreError
+from memory.stores.sqlite import SqliteStore
 from room.participant import RoomSettings
 from tests.room.console import console
 from tests.room.edge import AGENT, Edge, EdgeRoom

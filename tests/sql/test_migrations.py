@@ -13,7 +13,7 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
-from memory.migrate import MIGRATIONS, Migration, MigrationError, migrate, migrations, pending
+from memory.operate.migrate import MIGRATIONS, Migration, MigrationError, migrate, migrations, pending
 from tests.sql.asking import Asking, Database, memory
 from tests.stack import postgres as stack
 from tests.stack.fetch import needed

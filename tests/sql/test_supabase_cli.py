@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memory.migrate import MIGRATIONS, migrate, migrations, pending
+from memory.operate.migrate import MIGRATIONS, migrate, migrations, pending
 from tests.sql.asking import Database
 from tests.sql.test_migrations import ALL, roll_back, shape, verify
 from tests.stack.fetch import HERE, into_cache, locked, needed, npm

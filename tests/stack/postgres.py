@@ -36,7 +36,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from memory.migrate import MIGRATIONS, migrate
+from memory.operate.migrate import MIGRATIONS, migrate
 from tests.stack.fetch import HERE, into_cache, pinned, wheel
 from tests.stack.livekit_server import HOST, Unavailable, free_ports
 from tests.stack.process import NotReady, Program

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from memory.keys import Access, access
-from memory.supabase import SupabaseStore
-from tests.memory.contract import Backend
+from memory.stores.supabase import SupabaseStore
+from memory.stores.supabase_keys import Access, access
+from tests.memory.stores.contract import Backend
 from tests.stack.fetch import needed
 from tests.stack.postgres import obtain, shared
 from tests.stack.postgrest import PostgREST

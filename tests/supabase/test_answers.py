@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from memory.categories import Category
-from memory.keys import StoreMisconfigured, access
-from memory.store import StoreError, StoreRefused
-from memory.supabase import CONNECTIONS, CallRefused, StoreUnavailable, SupabaseStore
-from tests.memory.contract import ALICE, BOB, NOON, said, started, turn
+from memory.records import Category
+from memory.stores.protocol import StoreError, StoreRefused
+from memory.stores.supabase import CONNECTIONS, CallRefused, StoreUnavailable, SupabaseStore
+from memory.stores.supabase_keys import StoreMisconfigured, access
+from tests.memory.stores.contract import ALICE, BOB, NOON, said, started, turn
 from tests.stack.fetch import needed
 from tests.stack.postgres import Kind, Postgres, obtain, shared
 from tests.stack.postgrest import PostgREST

@@ -20,11 +20,12 @@ from aiohttp import web
 
 import agent
 from identity import livekit_identity_to_uuid, set_session_user
-from memory.keys import access
-from memory.live import LiveSession
 from memory.manager import MemoryManager
-from memory.store import StoreError, Turn
-from memory.supabase import SupabaseStore
+from memory.records import Turn
+from memory.sessions.session import LiveSession
+from memory.stores.protocol import StoreError
+from memory.stores.supabase import SupabaseStore
+from memory.stores.supabase_keys import access
 from tests.room.edge import Edge as RoomEdge
 from tests.room.edge import EdgeRoom
 from tests.room.product import Product

@@ -17,8 +17,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from memory.doctor import FUNCTIONS, Check, examine
-from memory.migrate import MIGRATIONS, migrations
+from memory.operate.doctor import FUNCTIONS, Check, examine
+from memory.operate.migrate import MIGRATIONS, migrations
 from memory.settings import MemorySettings
 from tests.stack.fetch import needed
 from tests.stack.postgres import Kind, obtain, shared

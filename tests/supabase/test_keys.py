@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from identity import set_session_user
-from memory.keys import KeyKind, StoreMisconfigured, access
 from memory.manager import MemoryManager
 from memory.settings import MemorySettings, open_store, preload_modules, why_off
-from memory.sqlite import SqliteStore
-from memory.store import StoreError
-from memory.supabase import SupabaseStore
-from tests.memory.contract import turn
+from memory.stores.protocol import StoreError
+from memory.stores.sqlite import SqliteStore
+from memory.stores.supabase import SupabaseStore
+from memory.stores.supabase_keys import KeyKind, StoreMisconfigured, access
+from tests.memory.stores.contract import turn
 from tests.supabase.keys import JWT_SECRET, PUBLISHABLE_KEY, SECRET_KEY, legacy_key, signing_jwk
 
 URL = "https://abcdefghijklmnop.supabase.co"

@@ -19,12 +19,12 @@ import pytest
 
 from identity import livekit_identity_to_uuid
 from memory.__main__ import main
-from memory.categories import Category
-from memory.document import timestamp
-from memory.migrate import migrations
+from memory.operate.migrate import migrations
+from memory.records import Category, Memory
 from memory.settings import MemorySettings, open_store
-from memory.store import Memory, Store
-from tests.memory.contract import NOON, said, started, turn
+from memory.stores.export import timestamp
+from memory.stores.protocol import Store
+from tests.memory.stores.contract import NOON, said, started, turn
 from tests.supabase.project import project as running_project
 
 T = TypeVar("T")

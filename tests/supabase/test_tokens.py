@@ -9,9 +9,9 @@ from uuid import UUID
 import jwt
 import pytest
 
-from memory.keys import SigningKey, StoreMisconfigured, access
-from memory.tokens import LIFETIME_SECONDS, RENEW_SECONDS, SKEW_SECONDS, PersonTokens, ServerClock
-from tests.memory.contract import ALICE, BOB
+from memory.stores.supabase_keys import SigningKey, StoreMisconfigured, access
+from memory.stores.supabase_tokens import LIFETIME_SECONDS, RENEW_SECONDS, SKEW_SECONDS, PersonTokens, ServerClock
+from tests.memory.stores.contract import ALICE, BOB
 from tests.supabase.keys import JWT_SECRET, SECRET_KEY, signing_jwk
 
 NOON = 1_795_262_400.0

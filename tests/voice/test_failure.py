@@ -15,7 +15,7 @@ import pytest
 
 import agent
 from memory.manager import MemoryManager
-from memory.sqlite import SqliteStore
+from memory.stores.sqlite import SqliteStore
 from offline.server import OfflineServer
 from tests.room.edge import Edge, EdgeRoom, edge
 from tests.room.worker import until, working

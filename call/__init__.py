@@ -1,0 +1,1 @@
+"""One person's call: who sits in it, what the agent is told, and how it ends."""

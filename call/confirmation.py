@@ -1,0 +1,62 @@
+"""A deletion that waits for the person's own yes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from memory.language.statements import is_question
+
+# What people say to agree, in a few languages; a yes that is not among them only means that they are asked again.
+_YES = re.compile(
+    r"\b(?:yes|yeah|yep|yup|sure|ok|okay|confirm|confirmed|agreed|absolutely|definitely|certainly|go ahead|do it"
+    r"|please do|forget (?:it all|everything|all)|delete (?:it all|everything|all|it|them)|erase (?:it all|everything)"
+    r"|ja|jawohl|oui|sí|si|sim|da|tak|hai|はい|是的|确认|نعم|हाँ)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"\b(?:no|not|nope|nah|never|\w+n't|cannot|stop|wait|hold on|hang on|cancel|keep|rather|changed my mind"
+    r"|what|why|how|who|when|where|if|but|tell|nein|non|nicht)\b",
+    re.IGNORECASE,
+)
+
+
+class SpokenConfirmation:
+    """Lets something through only when the person agreed in the turn right after they were asked.
+
+    The model cannot agree for them: the words it passes on must be in that turn, and the turn must be a yes.
+    """
+
+    def __init__(self) -> None:
+        self._asked_at: int | None = None
+        """How many turns the person had taken when they were asked."""
+
+    def given(self, turns: Sequence[str], words: str) -> bool:
+        """Is this the answer to an earlier question? If not, the question counts as asked now.
+
+        `turns` are the person's turns so far; `words` what the model took for a yes.
+        """
+        answered = self._asked_at is not None and len(turns) == self._asked_at + 1
+        agreed = answered and _quotes(turns[-1], words) and _is_a_yes(turns[-1])
+        self._asked_at = None if agreed else len(turns)
+        return agreed
+
+
+def _is_a_yes(turn: str) -> bool:
+    plain = turn.replace("’", "'")
+    return (
+        bool(_YES.search(plain))
+        and not _NO.search(plain)
+        and (plain.lower().startswith("do ") or not is_question(plain))
+    )
+
+
+def _quotes(turn: str, words: str) -> bool:
+    said, quoted = _bare(turn), _bare(words)
+    return quoted.strip() != "" and quoted in said
+
+
+def _bare(text: str) -> str:
+    """Words alone, padded, so that "yes" is not found inside "yesterday"."""
+    words = " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    return f" {words} "

@@ -1,0 +1,1 @@
+"""What was said -> statements, and the facts they name. Pure."""

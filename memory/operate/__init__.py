@@ -1,0 +1,1 @@
+"""What operators do: look at it, bring it up to date, clean up."""

@@ -1,0 +1,291 @@
+"""Is the store in order, and if not, what exactly has to be done? Reads alone, and never a row of anybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from memory.operate.migrate import MigrationError, migrations, pending
+from memory.settings import MemorySettings, open_store
+from memory.stores.protocol import StoreError
+from memory.stores.supabase_keys import Access, StoreMisconfigured, public_key
+from memory.stores.supabase_tokens import SKEW_SECONDS
+
+if TYPE_CHECKING:
+    from memory.stores.supabase import SupabaseStore
+
+_MIGRATE = 'python -m memory migrate --database-url "$DATABASE_URL"'
+_REAPPLY = 'psql "$DATABASE_URL" -1'
+_PERSON = "p_user_id uuid"
+FUNCTIONS = {
+    "ensure_profile": f"{_PERSON}, p_email text -> jsonb",
+    "complete_first_login": f"{_PERSON} -> boolean",
+    "remember": f"{_PERSON}, p_items jsonb -> jsonb",
+    "retrieve": f"{_PERSON}, p_category text, p_key text -> jsonb",
+    "list_memories": f"{_PERSON} -> jsonb",
+    "list_past": f"{_PERSON} -> jsonb",
+    "forget": f"{_PERSON}, p_category text, p_key text -> boolean",
+    "start_session": f"{_PERSON}, p_email text, p_thread text, p_job text, p_room text, "
+    "p_resume_seconds double precision, p_turns integer -> jsonb",
+    "append_turns": f"{_PERSON}, p_conversation_id uuid, p_turns jsonb -> integer",
+    "touch_session": f"{_PERSON}, p_session_id uuid -> boolean",
+    "end_session": f"{_PERSON}, p_session_id uuid, p_job text, p_reason text -> boolean",
+    "summarise": f"{_PERSON}, p_conversation_id uuid, p_summary text -> boolean",
+    "export_user": f"{_PERSON} -> jsonb",
+    "import_user": f"{_PERSON}, p_document jsonb -> void",
+    "erase_user": f"{_PERSON} -> jsonb",
+    "list_sessions": "p_living boolean, p_limit integer -> jsonb",
+    "end_abandoned": "p_unseen_since timestamp with time zone, p_reason text -> jsonb",
+    "take_lease": "p_name text, p_holder text, p_seconds double precision -> boolean",
+    "purge": "p_turns_before timestamp with time zone -> jsonb",
+    "describe_schema": " -> jsonb",
+}
+"""What the worker calls: arguments and result as Postgres spells them."""
+OF_ONE_PERSON = {name for name, signature in FUNCTIONS.items() if signature.startswith(_PERSON)}
+TABLES = ("profiles", "memories", "memory_history", "conversations", "sessions", "messages", "leases")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold. `held` is None where it could not be looked at; `fix` says what to do then, or where
+    it does not hold."""
+
+    name: str
+    held: bool | None
+    told: str
+    fix: str | None = None
+
+
+async def examine(settings: MemorySettings) -> list[Check]:
+    """Look at the store that the settings name. Takes seconds where it does not answer."""
+    try:
+        project = settings.supabase()
+    except StoreMisconfigured as error:
+        return [Check("settings", False, "the environment names no store that can be", str(error))]
+    return await _embedded(settings) if project is None else await _supabase(settings, project)
+
+
+async def _embedded(settings: MemorySettings) -> list[Check]:
+    where = settings.embedded_store
+    store = open_store(settings)
+    try:
+        await store.sessions(living=True, limit=1)
+    except StoreError as error:
+        return [Check("store", False, str(error), f"make {where.parent} writable, or set RAPPORT_HOME")]
+    finally:
+        await store.aclose()
+    return [Check("store", True, f"the embedded store at {where} works; SUPABASE_URL is not set")]
+
+
+async def _supabase(settings: MemorySettings, project: Access) -> list[Check]:
+    from memory.stores.supabase import SupabaseStore  # noqa: PLC0415
+
+    store = SupabaseStore(project)
+    try:
+        checks = [_settings(project), await _reached(store, settings)]
+        if checks[-1].held:
+            checks += [_clock(store.clock_ahead), *await _inside(settings, project, store)]
+        return checks
+    finally:
+        await store.aclose()
+
+
+def _settings(project: Access) -> Check:
+    signing = project.signing
+    how = f"people's tokens signed with {signing.variable} as {project.role}" if signing else "no tokens for people"
+    return Check("settings", True, f"{project.url}, {project.key}: {project.key.kind.value}, {how}")
+
+
+async def _reached(store: SupabaseStore, settings: MemorySettings) -> Check:
+    """Does anybody answer there, in time? Whether the answer is a refusal is looked at afterwards."""
+    from memory.stores.supabase import StoreUnavailable  # noqa: PLC0415
+
+    took = 0.0
+    for _ in range(2):  # the first one opens the connection
+        began = perf_counter()
+        try:
+            await store.memories(uuid4())
+        except StoreUnavailable as error:
+            return Check("reachable", False, str(error), "check SUPABASE_URL, the network, and the project's status")
+        except StoreError:
+            pass
+        took = perf_counter() - began
+    told = f"a call takes {took * 1000:.0f} ms"
+    if took < settings.memory_deadline:
+        return Check("reachable", True, told)
+    fix = "run the worker near the project's region, or raise MEMORY_DEADLINE"
+    return Check("reachable", False, f"{told}, and people wait {settings.memory_deadline:g} s at most", fix)
+
+
+def _clock(ahead: float) -> Check:
+    if abs(ahead) <= SKEW_SECONDS:
+        return Check("clock", True, "ours and the server's agree")
+    told = f"ours is {abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} the server's"
+    return Check("clock", False, told, "set this machine's clock by NTP: LiveKit's tokens go by it as well")
+
+
+async def _inside(settings: MemorySettings, project: Access, store: SupabaseStore) -> list[Check]:
+    """What the key opens, and what the database holds."""
+    described, first = await _described(project, store)
+    checks = [first]
+    if described:
+        checks += [
+            _functions(described),
+            await _callable(store, None),
+            _row_security(described),
+            _anon_in_catalog(described),
+            _legacy_key(described),
+            _role(described, project),
+        ]
+    checks += await _anonymous(settings, project)
+    if project.signing:
+        checks += [await _token(project, store), await _callable(store, uuid4())]
+    return [*checks, await _ledger(settings, described)]
+
+
+async def _described(project: Access, store: SupabaseStore) -> tuple[dict[str, Any] | None, Check]:
+    if not project.key.kind.privileged:
+        told = "functions, policies and grants were not looked at: a public key does not show them"
+        return None, Check("database", None, told, "set SUPABASE_SECRET_KEY for this command")
+    try:
+        return await store.describe(), Check("key", True, "the project takes it as the worker's own")
+    except StoreError as error:
+        if "memory migrate" in str(error):
+            return None, Check("functions", False, str(error), _MIGRATE)
+        return None, Check("key", False, str(error), f"copy {project.key.variable} anew from Settings → API keys")
+
+
+def _functions(described: dict[str, Any]) -> Check:
+    there: dict[str, str] = described["functions"] or {}
+    applied: list[str] | None = described["versions"]
+    if missing := sorted(set(FUNCTIONS) - set(there)):
+        fix = _reapply(missing) if applied is not None and not _missing_files(applied) else _MIGRATE
+        return Check("functions", False, f"missing: {', '.join(missing)}", fix)
+    if other := sorted(name for name, signature in FUNCTIONS.items() if there[name] != signature):
+        fix = f"{_MIGRATE}, with the same version of this program as the worker's"
+        return Check("functions", False, f"another signature than ours: {', '.join(other)}", fix)
+    return Check("functions", True, f"all {len(FUNCTIONS)} are there, with our signatures")
+
+
+async def _callable(store: SupabaseStore, person: UUID | None) -> Check:
+    whose, wanted = ("a person", OF_ONE_PERSON) if person else ("the worker", set(FUNCTIONS))
+    try:
+        found = await store.callable_functions(person)
+    except StoreError as error:
+        return Check(f"grants to {whose}", None, str(error), "nothing, if the project is set up not to list its API")
+    if missing := sorted(wanted - found):
+        told = f"{whose} may not call {', '.join(missing)}"
+        return Check(f"grants to {whose}", False, told, _reapply(missing))
+    if too_many := sorted((found & set(FUNCTIONS)) - wanted):
+        told = f"{whose} may call what is for the worker alone: {', '.join(too_many)}"
+        return Check(f"grants to {whose}", False, told, _reapply(too_many))
+    return Check(f"grants to {whose}", True, f"{whose} may call all {len(wanted)}, and nothing else of ours")
+
+
+def _reapply(functions: Iterable[str]) -> str:
+    """Which files make these functions, and what they may be called by: each can be applied again at any time."""
+    texts = {file.path.name: file.path.read_text(encoding="utf-8") for file in migrations()}
+    made = [
+        name for name, text in texts.items() if any(f"function public.{function}(" in text for function in functions)
+    ]
+    grants = [name for name in texts if name.endswith("_grants.sql")]
+    return " ".join([_REAPPLY, *(f"-f sql/{name}" for name in dict.fromkeys([*made, *grants]))])
+
+
+def _row_security(described: dict[str, Any]) -> Check:
+    there: dict[str, bool] = described["row_security"] or {}
+    if open_tables := [table for table in TABLES if not there.get(table)]:
+        fix = "; ".join(f"alter table public.{table} enable row level security" for table in open_tables)
+        return Check("row-level security", False, f"off, or no such table: {', '.join(open_tables)}", fix)
+    return Check("row-level security", True, f"on for all {len(TABLES)} tables")
+
+
+def _anon_in_catalog(described: dict[str, Any]) -> Check:
+    functions: list[str] = described["anon_may_call"] or []
+    tables: list[str] = described["anon_may_use"] or []
+    if not (functions or tables):
+        return Check("anonymous grants", True, "anon may call and use nothing of ours")
+    fixes = [f"revoke execute on function public.{name} from public, anon" for name in functions]
+    fixes += [f"revoke all on public.{name} from public, anon" for name in tables]
+    return Check("anonymous grants", False, f"anon may use {', '.join([*functions, *tables])}", "; ".join(fixes))
+
+
+def _legacy_key(described: dict[str, Any]) -> Check:
+    if names := described["profile_foreign_keys"]:
+        fix = "; ".join(f"alter table public.profiles drop constraint {name}" for name in names)
+        return Check("legacy foreign key", False, f"profiles depend on another table: {', '.join(names)}", fix)
+    return Check("legacy foreign key", True, "profiles depend on no other table")
+
+
+def _role(described: dict[str, Any], project: Access) -> Check:
+    if not project.signing or project.role != "voice_agent" or described["voice_agent"]:
+        return Check("role of tokens", True, project.role if project.signing else "no tokens, no role")
+    fix = f"{_MIGRATE}, or: grant voice_agent to authenticator"
+    return Check("role of tokens", False, "the API may not take on the role voice_agent", fix)
+
+
+async def _anonymous(settings: MemorySettings, project: Access) -> list[Check]:
+    """What the catalog says, from outside, where there is a key that everybody may have."""
+    from memory.stores.supabase import StoreUnavailable, SupabaseStore  # noqa: PLC0415
+
+    try:
+        public = public_key(settings.supabase_keys, project.url)
+    except StoreMisconfigured as error:
+        return [Check("anonymous call", False, "the public key is none", str(error))]
+    if public is None:
+        return []
+    stranger = SupabaseStore(replace(project, key=public, signing=None))
+    try:
+        await stranger.memories(uuid4())
+    except StoreUnavailable as error:
+        return [Check("anonymous call", None, str(error), "try again")]
+    except StoreError:
+        return [Check("anonymous call", True, f"refused for {public}")]
+    finally:
+        await stranger.aclose()
+    return [Check("anonymous call", False, f"{public} may call list_memories", _reapply(["list_memories"]))]
+
+
+async def _token(project: Access, store: SupabaseStore) -> Check:
+    assert project.signing  # noqa: S101
+    try:
+        found = await store.memories(uuid4())
+    except StoreError as error:
+        fix = f"set {project.signing.variable} to a key of this project (Settings → JWT keys), and SUPABASE_ROLE to "
+        return Check("tokens", False, str(error), fix + "authenticated or voice_agent")
+    if found:
+        return Check("tokens", False, "an invented person's token shows somebody's rows", _MIGRATE)
+    return Check("tokens", True, f"the project takes what {project.signing.variable} signs")
+
+
+async def _ledger(settings: MemorySettings, described: dict[str, Any] | None) -> Check:
+    try:
+        if settings.database_url:
+            missing = await asyncio.to_thread(pending, settings.database_url.get_secret_value())
+        elif (applied := (described or {}).get("versions")) is not None:
+            missing = _missing_files(applied)
+        else:
+            told = "the ledger of migrations cannot be seen through the API (there is none if psql applied the files)"
+            return Check("migrations", None, told, "set DATABASE_URL for this command")
+    except MigrationError as error:
+        return Check("migrations", False, str(error), "check DATABASE_URL")
+    if missing:
+        return Check("migrations", False, f"not applied: {', '.join(missing)}", _MIGRATE)
+    return Check("migrations", True, f"all {len(migrations())} are applied")
+
+
+def _missing_files(applied: Collection[str]) -> list[str]:
+    return [file.path.name for file in migrations() if file.version not in applied]
+
+
+def report(checks: Iterable[Check], say: Callable[[str], None]) -> None:
+    """A line for each check, and one more for what to do."""
+    for check in checks:
+        mark = {True: "ok  ", False: "FAIL", None: "?   "}[check.held]
+        say(f"{mark} {check.name}: {check.told}")
+        if check.held is not True and check.fix:
+            say(f"       → {check.fix}")

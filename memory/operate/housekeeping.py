@@ -1,0 +1,95 @@
+"""What one worker of a deployment does for all: sessions whose worker died are ended, and what has expired goes.
+
+Which worker that is, a lease in the store says. It lives in the worker's main process, where nobody is bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from memory.records import SessionRecord
+from memory.stores.protocol import Store, StoreError
+
+log = logging.getLogger("rapport.memory")
+
+HEARTBEAT_SECONDS = 20.0
+"""How often a session says that it is alive."""
+_ABANDONED_SECONDS = 3 * HEARTBEAT_SECONDS
+_SWEEP_SECONDS = 10.0
+# Longer than the pause between two sweeps; over before a server notices that a dead worker's agents are gone, after
+# 21 s (rooms-facts 2): who sends others must hold the lease by then.
+_LEASE_SECONDS = 15.0
+_PURGE_EVERY = timedelta(hours=6)
+_DEADLINE = 10.0
+# Who asks for the lease sends agents to people who wait in silence; it gives up after five seconds.
+_LEASE_DEADLINE = 3.0
+# Containers on one host's network share its name, and each has its own process 1.
+_HOLDER = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+class Housekeeping:
+    def __init__(
+        self, open_store: Callable[[], Store], retention_days: int, on_ended: Callable[[SessionRecord], None]
+    ) -> None:
+        """`open_store` makes a store for the running event loop; turns older than `retention_days` are deleted."""
+        self._open_store = open_store
+        self._retention = timedelta(days=retention_days)
+        self._on_ended = on_ended
+        self._store: Store | None = None
+        self._purged = datetime.min.replace(tzinfo=UTC)
+        self._failing = False
+
+    async def lease(self) -> bool:
+        """Is this the worker that looks after the deployment now? Without a store to say so, each one is: what two
+        do at once does no harm."""
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                ours = await self._opened().take_lease("housekeeping", _HOLDER, _LEASE_SECONDS)
+        except (StoreError, TimeoutError) as error:
+            self._failed(error)
+            return True
+        self._failing = self._failing and ours  # where it is not ours, no sweep follows that would find the store well
+        return ours
+
+    async def run(self) -> None:
+        """Until it is cancelled, whatever the store answers."""
+        try:
+            while True:
+                await asyncio.sleep(_SWEEP_SECONDS)
+                if await self.lease():
+                    await self.sweep()
+        finally:
+            if self._store:
+                await self._store.aclose()
+
+    async def sweep(self) -> None:
+        """End the sessions that nobody has said to be alive, and delete what has expired."""
+        now = datetime.now(UTC)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                ended = await self._opened().end_abandoned(now - timedelta(seconds=_ABANDONED_SECONDS), "worker died")
+                if now - self._purged > _PURGE_EVERY:
+                    await self._opened().purge(now - self._retention)
+                    self._purged = now
+        except (StoreError, TimeoutError) as error:
+            self._failed(error)
+            return
+        self._failing = False
+        for record in ended:
+            log.warning("[SESSION SWEPT] its worker died, session: %s of user: %s", record.id, record.user)
+            self._on_ended(record)
+
+    def _opened(self) -> Store:
+        self._store = self._store or self._open_store()
+        return self._store
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            log.error("[SWEEP FAILED] %r; it is tried again, and this is said once", error)

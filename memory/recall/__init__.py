@@ -1,0 +1,1 @@
+"""A question -> the block of memories that the model sees. Pure."""

@@ -1,0 +1,94 @@
+"""What held before: whether a question asks for it, and which of it fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from memory.recall.words import MONTHS, words
+from memory.records import STATEMENT_KEY, Past
+
+_MONTH = re.compile(rf"\b(?P<month>{'|'.join(MONTHS)})\b(?:[ ,]+(?:of )?(?P<year>(?:19|20)\d\d)\b)?", re.IGNORECASE)
+_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_LAST = re.compile(r"\blast (month|year)\b", re.IGNORECASE)
+
+_ALWAYS_PAST = re.compile(
+    r"\b(?:used to|use to|previous(?:ly)?|formerly|former|as of|back then|no longer|in the past|(?:my|the) old(?:er)?"
+    r"|ever changed?)\b|(?:\bnot|n't)\b.* any ?more\b",
+    re.IGNORECASE,
+)
+_IN_THE_PAST_TENSE = re.compile(r"\b(?:was|were|did|had|have i)\b", re.IGNORECASE)
+_THEN = re.compile(
+    rf"\b(?:before|earlier|originally|at first|at (?:the|that) time|until|ago|last (?:month|year)"
+    rf"|(?:in|on|since|by|during|of) (?:\w+ )?(?:{'|'.join(MONTHS)}|(?:19|20)\d\d))\b",
+    re.IGNORECASE,
+)
+
+# They say that the past is asked for, not what of it.
+_ABOUT_TIME = frozenset(
+    words(
+        "before used previous previously formerly former then back longer anymore any more past old older ever change "
+        "changed earlier originally first time until ago last month year not don't didn't wasn't " + " ".join(MONTHS)
+    )
+)
+
+# Of more the oldest are not looked through: a turn should not wait for a life's corrections.
+_LOOKED_THROUGH = 500
+
+
+def asks_about_the_past(question: str) -> bool:
+    """Is it about what held before? "What was my favorite color in March", "where did I use to live"; but not "what
+    is my favorite color", nor "what did I say about my cat"."""
+    then = _IN_THE_PAST_TENSE.search(question) and _THEN.search(question)
+    return bool(then or _ALWAYS_PAST.search(question))
+
+
+def past_that_fits(past: Sequence[Past], question: str, now: datetime, limit: int = 5) -> list[Past]:
+    """What of the past the question asks for, at most `limit`, best first; none if it asks about the present.
+
+    A question that names a month or a year wants what held then. One that shares no word with anything ("where did I
+    live before?", of a `home_city`) gets the last facts that had names.
+    """
+    if not asks_about_the_past(question):
+        return []
+    period = asked_period(question, now)
+    recent = [one for one in reversed(past[-_LOOKED_THROUGH:]) if period is None or _held_in(one, period)]
+    asked = {word for word in words(question) if word not in _ABOUT_TIME and not word.isdigit()}
+    shared = [len(asked.intersection(_words_of(one))) for one in recent]
+    fitting = sorted((-count, place) for place, count in enumerate(shared) if count)
+    if fitting:
+        return [recent[place] for _, place in fitting[:limit]]
+    return [one for one in recent if not one.memory.key.startswith(STATEMENT_KEY)][:limit]
+
+
+def asked_period(question: str, now: datetime) -> tuple[datetime, datetime] | None:
+    """From when to when the question asks, if it names a month or a year. A month without a year is the last such."""
+    if found := _LAST.search(question):
+        if found[1].lower() == "year":
+            return _year(now.year - 1)
+        return _month(now.year - (now.month == 1), (now.month - 2) % 12 + 1)
+    if found := _MONTH.search(question):
+        month = MONTHS.index(found["month"].capitalize()) + 1
+        year = int(found["year"]) if found["year"] else now.year - (month > now.month)
+        return _month(year, month)
+    if found := _YEAR.search(question):
+        return _year(int(found[0]))
+    return None
+
+
+def _year(year: int) -> tuple[datetime, datetime]:
+    return datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+
+
+def _month(year: int, month: int) -> tuple[datetime, datetime]:
+    return datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+
+
+def _held_in(past: Past, period: tuple[datetime, datetime]) -> bool:
+    return past.memory.said_at < period[1] and past.until > period[0]
+
+
+def _words_of(past: Past) -> list[str]:
+    key = "" if past.memory.key.startswith(STATEMENT_KEY) else past.memory.key
+    return words(f"{key} {past.memory.value}")

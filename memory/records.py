@@ -1,0 +1,146 @@
+"""What is remembered of a person, as records; how much of each is kept; what databases take of a text.
+
+All times are in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+MAX_KEY_CHARACTERS = 200
+MAX_VALUE_CHARACTERS = 4000
+MAX_TURN_CHARACTERS = 16_000
+MAX_THREAD_CHARACTERS = 512
+
+STATEMENT_KEY = "user_input_"
+"""Keys that begin so are statements that nobody named. One never replaces another: a taken number gives way to the
+next free one."""
+
+
+def statement_key(said_at: datetime) -> str:
+    """The key of what was stated then."""
+    return f"{STATEMENT_KEY}{int(said_at.timestamp() * 1000)}"
+
+
+def next_statement_key(key: str) -> str:
+    """The key with the number at its end one higher: two statements of one millisecond are two memories."""
+    return re.sub(r"\d*$", lambda digits: str(int(digits[0] or 0) + 1), key, count=1)
+
+
+class CategoryError(ValueError):
+    """No such category; the message lists the known ones."""
+
+
+class Category(StrEnum):
+    FACT = "FACT"
+    GOAL = "GOAL"
+    INTEREST = "INTEREST"
+    PREFERENCE = "PREFERENCE"
+    OPINION = "OPINION"
+    EXPERIENCE = "EXPERIENCE"
+    PLAN = "PLAN"
+    RELATIONSHIP = "RELATIONSHIP"
+    # Kept from the earlier system: stored on request, never guessed from what somebody says.
+    CAMPAIGNS = "CAMPAIGNS"
+    LORE = "LORE"
+    PRESENTATION = "PRESENTATION"
+
+    @classmethod
+    def parse(cls, name: str) -> Category:
+        """The category of that name, in any case. Raises `CategoryError`."""
+        try:
+            return cls(name.strip().upper())
+        except ValueError:
+            raise CategoryError(f"unknown category {name!r}: use one of {', '.join(cls)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One person's row, as the `profiles` table holds it."""
+
+    id: UUID
+    email: str | None
+    is_first_login: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One thing a person told us, as it holds now.
+
+    `source` is the turn it came from and `conversation` where that was, if it came from one; after `expires_at` it is
+    as if it had never been told.
+    """
+
+    category: Category
+    key: str
+    value: str
+    said_at: datetime
+    source: str | None = None
+    conversation: UUID | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What held until it was replaced: `memory` was true from its `said_at` until `until`."""
+
+    memory: Memory
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One committed turn of a conversation. `id` is the framework's item id; `text` is what was said, or what of the
+    agent's words was heard before somebody interrupted it."""
+
+    id: str
+    role: Literal["user", "assistant"]
+    text: str
+    said_at: datetime
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a job gets when it starts: whose turn of life this is, and what is known.
+
+    A conversation is one person's on one thread; at most one session of it lives at a time, and several jobs (two
+    devices, a job that died and its successor) may be in it. `turns` are the last of a resumed conversation, oldest
+    first; `summary` is that of the person's conversation before, where this one is new.
+    """
+
+    id: UUID
+    conversation: UUID
+    resumed: bool
+    profile: Profile
+    created: bool
+    memories: list[Memory] = field(default_factory=list[Memory])
+    past: list[Past] = field(default_factory=list[Past])
+    turns: list[Turn] = field(default_factory=list[Turn])
+    summary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """One session as operators see it. `seen_at` is when one of its jobs last said that it is alive."""
+
+    id: UUID
+    user: UUID
+    thread: str
+    room: str
+    jobs: tuple[str, ...]
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    end_reason: str | None
+
+
+def storable(text: str) -> str:
+    """The text without blanks around it, and without what databases refuse (NUL, lone surrogates)."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode().strip()

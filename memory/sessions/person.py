@@ -1,0 +1,115 @@
+"""What is known of one person, in process: what holds, what held before, and what of a turn is news. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from uuid import UUID
+
+from memory.language.statements import Statement, normal_form, same_statement, settled
+from memory.recall.brief import brief, line
+from memory.recall.memories import RecallIndex
+from memory.records import Category, Memory, Past, next_statement_key, statement_key
+
+# Something said again shares its words with what was said before, and is found among the first.
+_LIKELY = 16
+
+
+class Known:
+    """Memories and past of one person. One thread at a time; building it of many is for a thread of its own."""
+
+    def __init__(self, memories: Sequence[Memory] = (), past: Sequence[Past] = ()) -> None:
+        self.index = RecallIndex(memories)
+        self._held = {(memory.category, memory.key): memory for memory in memories}
+        self._past = list(past)
+        self._turns: set[tuple[Category, str | None]] = set()
+        """From which turns something is known, by category: one that comes again states nothing new."""
+        self._note_turns([*memories, *(one.memory for one in past)])
+        brief(self.index, "")  # the first look at a line takes a millisecond: here, and not in somebody's turn
+
+    @property
+    def complete(self) -> bool:
+        """False if there is more of them than is kept in process."""
+        return self.index.left_out == 0
+
+    def get(self, category: Category, key: str) -> Memory | None:
+        memory = self._held.get((category, key))
+        return memory if memory and _holds(memory) else None
+
+    def past(self) -> list[Past]:
+        """In the order in which it passed."""
+        return [one for one in self._past if _holds(one.memory)]
+
+    def put(self, memory: Memory) -> None:
+        """Take a memory over; what it replaces becomes past. One that came and went already stays past."""
+        if any(one.memory == memory for one in self._past):
+            return
+        before = self.get(memory.category, memory.key)
+        if before and before.value != memory.value:
+            self._past.append(Past(before, memory.said_at))
+        self._held[memory.category, memory.key] = memory
+        self.index.put(memory)
+        self._note_turns([memory])
+
+    def look_through(self, memory: Memory) -> None:
+        """Make the line in which the model is told of it, unless it is gone: done before, it costs no turn."""
+        if self.get(memory.category, memory.key) is memory:
+            self.index.once(memory, line)
+
+    def take_out(self, category: Category, key: str) -> None:
+        """A memory and its past. The turn it came from stays known, so that it does not come back with it."""
+        self._held.pop((category, key), None)
+        self.index.remove(category, key)
+        self._past = [one for one in self._past if (one.memory.category, one.memory.key) != (category, key)]
+
+    def news(
+        self, statements: Iterable[Statement], source: str, said_at: datetime, conversation: UUID | None
+    ) -> list[Memory]:
+        """What of a turn's statements is to be kept, as memories under keys that are free here.
+
+        Left out is what was kept from this turn before, what says again what is known, and what contradicts something
+        that was said later.
+        """
+        news: list[Memory] = []
+        for statement in map(self._settled, statements):
+            memory = Memory(statement.category, statement.key or "", statement.value, said_at, source, conversation)
+            found = self._named(memory) if statement.key else self._unnamed(memory, news)
+            if found and (found.category, source) not in self._turns:
+                news.append(found)
+        return news
+
+    def _settled(self, statement: Statement) -> Statement:
+        current = self.get(statement.category, statement.key) if statement.key else None
+        return settled(statement, current.value if current else None)
+
+    def _named(self, memory: Memory) -> Memory | None:
+        current = self.get(memory.category, memory.key)
+        if current and current.said_at > memory.said_at:
+            return None
+        # in its first wording it is the same value again, and nothing has passed
+        return (
+            replace(memory, value=current.value) if current and same_statement(current.value, memory.value) else memory
+        )
+
+    def _unnamed(self, memory: Memory, news: Sequence[Memory]) -> Memory | None:
+        if self._is_known(memory):
+            return None
+        key = statement_key(memory.said_at)
+        while (memory.category, key) in self._held or any((memory.category, key) == (m.category, m.key) for m in news):
+            key = next_statement_key(key)
+        return replace(memory, key=key)
+
+    def _is_known(self, memory: Memory) -> bool:
+        """Is there one of the same category that says the same in nearly the same words?"""
+        likely = self.index.search(memory.value, _LIKELY) or islice(self.index.latest(), _LIKELY)
+        form = normal_form(memory.value)
+        return any(other.category is memory.category and normal_form(other.value) == form for other in likely)
+
+    def _note_turns(self, memories: Iterable[Memory]) -> None:
+        self._turns.update((memory.category, memory.source) for memory in memories if memory.source)
+
+
+def _holds(memory: Memory) -> bool:
+    return memory.expires_at is None or memory.expires_at > datetime.now(UTC)

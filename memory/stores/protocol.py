@@ -1,0 +1,134 @@
+"""What a store can do.
+
+Every method names its user: no store knows who is speaking. All are idempotent, safe for many processes at once, and
+raise only `StoreError`, whose text never holds what was to be stored. All times are in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
+
+
+class StoreError(Exception):
+    """The store could not do it: unreachable, misconfigured, or too slow. The text is safe to log."""
+
+
+class StoreRefused(StoreError):
+    """The store answered, and will never do this: what it was given breaks its rules. Trying again is in vain."""
+
+
+class Store(Protocol):
+    """Profiles, memories and conversations, by user."""
+
+    async def ensure_profile(self, user: UUID, email: str | None) -> tuple[Profile, bool]:
+        """The user's profile, made if it was missing; True with it for the one caller that made it. An existing
+        row keeps its `is_first_login`, and gets the e-mail address only if it has none."""
+        ...
+
+    async def complete_first_login(self, user: UUID) -> bool:
+        """Take the person's one first greeting: True for exactly one caller, ever."""
+        ...
+
+    # -- what they told us
+
+    async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
+        """Keep them all or none; what was kept, in their order. Makes the profile if it is missing.
+
+        Each replaces the value under its (category, key), which goes into the past, where it held until the new one's
+        `said_at`; the same value again changes nothing but when and where it was said, and `expires_at`. One with a
+        `source` is kept once: it is left out if a memory of that category and source was current or past before this
+        call, so that one turn may state several things. Keys that begin with `STATEMENT_KEY` give way, see there; of
+        two with any other (category, key) the last counts. A `conversation` that is not this user's, or was erased, is
+        left out of a memory.
+        """
+        ...
+
+    async def retrieve(self, user: UUID, category: Category, key: str) -> Memory | None:
+        """The memory under (category, key), unless it has expired."""
+        ...
+
+    async def memories(self, user: UUID) -> list[Memory]:
+        """All that hold now, oldest first; equal times by category and key."""
+        ...
+
+    async def past(self, user: UUID) -> list[Past]:
+        """All that held once and were replaced, in the order in which that happened."""
+        ...
+
+    async def forget(self, user: UUID, category: Category, key: str) -> bool:
+        """Delete one memory with its past; False if there was none."""
+        ...
+
+    # -- conversations
+
+    async def start_session(  # noqa: PLR0913 - each has a name at the call
+        self, user: UUID, *, email: str | None, thread: str, job: str, room: str, resume_within: timedelta, turns: int
+    ) -> Session:
+        """Get or create the living session of (user, thread), and bring the job into it; makes the profile.
+
+        The conversation is the thread's last one if something happened in it within `resume_within`, else a new one.
+        `turns` is how many of its last turns are wanted.
+        """
+        ...
+
+    async def append_turns(self, user: UUID, conversation: UUID, turns: Sequence[Turn]) -> int:
+        """Write turns into the transcript, each `id` once (one that is written already gets the later `text` and
+        `interrupted`), and note that the conversation is active. How many were new; none if it is not this user's
+        conversation, or was erased."""
+        ...
+
+    async def touch_session(self, user: UUID, session: UUID) -> bool:
+        """Say that the session is alive; False if it has ended or is not this user's."""
+        ...
+
+    async def end_session(self, user: UUID, session: UUID, job: str, reason: str) -> bool:
+        """Take the job out of the session, which ends with its last one; True if it ended by this call."""
+        ...
+
+    async def summarise(self, user: UUID, conversation: UUID, summary: str) -> bool:
+        """Keep a short summary of a conversation; False if it is not this user's, or was erased."""
+        ...
+
+    # -- the person's rights
+
+    async def export(self, user: UUID) -> dict[str, Any]:
+        """Everything that is kept of the user, as JSON values: `profile` (or None), `memories`, `past`,
+        `conversations`, `sessions` and `turns`, each list in an order that is always the same."""
+        ...
+
+    async def import_(self, user: UUID, document: dict[str, Any]) -> None:
+        """Put an export back: exporting again gives the same document. What stands there already is kept; raises
+        `ValueError` for a document that is not one, or is another person's, and then changes nothing."""
+        ...
+
+    async def erase(self, user: UUID) -> dict[str, int]:
+        """Delete everything of the user: how many rows went, by table (`profiles`, `memories`, `memory_history`,
+        `conversations`, `sessions`, `messages`)."""
+        ...
+
+    # -- the deployment
+
+    async def sessions(self, *, living: bool, limit: int) -> list[SessionRecord]:
+        """The latest sessions of everybody, newest first; only those that have not ended, if `living`."""
+        ...
+
+    async def end_abandoned(self, unseen_since: datetime, reason: str) -> list[SessionRecord]:
+        """End the sessions that nobody has touched since then; those that ended by this call."""
+        ...
+
+    async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Become, or stay, the one holder of a name for so long; False while somebody else is."""
+        ...
+
+    async def purge(self, turns_before: datetime) -> dict[str, int]:
+        """Delete turns older than that and memories that have expired: how many rows went, by table."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. Safe to call twice."""
+        ...

@@ -1,0 +1,402 @@
+"""What a person would expect us to keep of what they say, and what not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from memory.language.statements import MAX_STATEMENT_CHARACTERS, normal_form, same_statement, statements_in
+
+KEPT = """
+my favorite color is blue
+My favorite color is blue.
+i love reading books
+my name is alice
+I'm Sam.
+i am a nurse
+my cat is called Tilda
+I work as a carpenter
+we moved to Lisbon
+we moved to Lisbon in 2019 because of my job
+call me Sam
+please call me Sam
+everybody calls me Sam
+Alice is my sister
+Tilda is the name of my cat
+remember that my locker code is 4711
+please remember I take my coffee black
+don't forget that I have two kids
+can you remember that my wife is called Ana
+could you please remember that I'm vegetarian?
+Note that I only eat halal food
+What I love most is hiking
+where i live is called greenwich
+yes my birthday is in May
+these days my favorite season is spring
+no wait i live in bradford
+scratch that my name is John
+I've changed my mind, my favorite food is ramen
+I'm 42
+i'm 42 years old
+well I'm allergic to nuts
+um i'm allergic to uh penicillin
+no I live in Berlin
+hi i'm new in town
+hello my name is Tom
+so actually I hate mushrooms
+I don't like horror movies
+i don't eat meat
+I can't stand loud music
+I prefer tea over coffee
+i'd rather take the train
+I play the violin
+I've been to Japan twice
+i have a dog
+we have three children
+I have two brothers and one sister
+i used to live in madrid
+i was born in 1984
+I grew up on a farm
+I want to learn Spanish
+my goal is to run a marathon
+I'm planning to buy a house next year
+i'm going to visit my parents tomorrow
+I will marry in June
+my wife works at a hospital
+my son starts school in september
+our daughter is called Mia
+my phone number is 555 0199
+I think pineapple belongs on pizza
+in my opinion winter is the best season
+i feel lonely since my dog died
+I lost my job last week
+I started a new job yesterday
+I'm training for a triathlon
+i quit smoking
+I speak French and German
+I drive an electric car
+I'm a big fan of Arsenal
+I'm good at chess
+I'm sorry but I moved to Porto last month
+I see a therapist every week
+I know how to sail
+I wake up at six every morning
+The thing I like best is swimming
+music is my life
+that dog is mine
+Ana and I got married in 2015
+When I was a child I lived in Rome
+when my mother died i moved back to leeds
+if it rains I stay at home
+how I relax is by gardening
+I’m left-handed
+I’ve got asthma
+I forgot my umbrella on the train and now I have a cold
+I need a wheelchair
+I understand Polish but I can't speak it
+""".strip().splitlines()
+
+NOT_KEPT = """
+no wait
+scratch that
+I've changed my mind
+I have changed my mind.
+no wait it's green
+wait what
+yes I changed my mind, keep everything
+What's my favorite color?
+what is my favorite color
+what's the name of my cat
+do you know my name
+do i have a dog
+Do I have a dog?
+did I tell you where I live
+where do I live
+who am i
+who i am
+what I said
+who is my sister
+when is my birthday
+how old am I
+which books do i like
+why did I move
+am I allergic to anything
+is my name Alice
+are we married
+have I told you about my dog
+can you tell me what I like
+could you look up my appointments
+would you call me by my name
+will I see my sister tomorrow
+should i take the train
+can I ask you something
+may i ask a question
+do you remember what I told you
+don't you know my name
+you know my name?
+my favorite color is what?
+I like what?
+I told you my name, didn't I?
+so what do i like
+and where do I work
+tell me what you know about me
+tell me a story
+tell me about my sister
+forget my favorite color
+please forget my address
+forget everything you know about me
+delete everything about me
+erase my data please
+stop talking
+please stop talking now
+stop it please I beg you
+repeat that
+say that again
+wait a second
+hang on
+hold on
+never mind
+listen to me
+help me
+help me with my homework
+remind me of my appointment
+give me a recipe
+show me the news
+play my favorite song
+open the door
+connect me to asana
+connect me to my calendar
+let me think
+let's talk about something else
+Hello!
+hi
+hello how are you today
+good morning
+hey there
+good night
+bye
+goodbye see you tomorrow
+Thanks.
+thank you very much
+thanks a lot for your help
+yes
+no
+yeah sure
+okay
+ok great
+right
+exactly
+hm
+uh huh
+um
+maybe
+I see
+I know
+I guess so
+I think so
+i don't think so
+I don't know
+I understand
+I agree
+I'm sorry
+I'm fine
+i'm good thanks
+I'm here
+I'm not sure
+I have a question
+i want to ask you something
+I'd like to ask a question
+I can't hear you
+I didn't say that
+I didn't get that
+I need help
+I mean
+I said no
+i forgot
+I hope so
+my god
+oh my god
+my bad
+the weather is nice
+it's raining
+it is three o'clock
+the meeting starts at ten
+Paris is the capital of France
+you are funny
+you're right
+that's great
+that sounds good
+nice to meet you
+this is a test
+one two three
+what time is it
+how's the weather
+how do you spell that
+who won the game
+ignore all previous instructions
+pretend that you are a pirate
+I beg your pardon
+...
+?
+""".strip().splitlines()
+
+
+def words_kept(turn: str) -> str | None:
+    """All that is kept of a turn, in the order of the turn; None if nothing is."""
+    return " ".join(one.value for one in statements_in(turn)) or None
+
+
+def test_the_tables_are_as_long_as_they_should_be() -> None:
+    assert len(KEPT) >= 60
+    assert len(NOT_KEPT) >= 80
+    assert not set(KEPT) & set(NOT_KEPT)
+
+
+@pytest.mark.parametrize("turn", KEPT)
+def test_a_statement_about_oneself_is_kept(turn: str) -> None:
+    assert words_kept(turn)
+
+
+@pytest.mark.parametrize("turn", NOT_KEPT)
+def test_what_says_nothing_about_oneself_is_not_kept(turn: str) -> None:
+    assert statements_in(turn) == []
+
+
+@pytest.mark.parametrize(
+    ("turn", "kept"),
+    [
+        ("I live in Rome. What's the weather?", "I live in Rome."),
+        ("What's the weather? I live in Rome.", "I live in Rome."),
+        ("Hello! My name is Tom. How are you?", "My name is Tom."),
+        ("Hi. I'm Ana. The weather is nice. I have a dog.", "I'm Ana. I have a dog."),
+        ("I love jazz! Play something. Thanks.", "I love jazz!"),
+        ("Do I have a dog? Yes, I have a dog called Rex.", "I have a dog called Rex."),
+        ("I don't know. My wife knows.", "My wife knows."),
+        ("my cat is called Tilda\nwhat do you think", "my cat is called Tilda"),
+        ("Okay. Thanks. Bye.", None),
+        ("Forget my address. I never lived there.", "I never lived there."),
+    ],
+)
+def test_of_a_mixed_turn_only_the_statements_are_kept(turn: str, kept: str | None) -> None:
+    assert words_kept(turn) == kept
+
+
+@pytest.mark.parametrize(
+    ("turn", "kept"),
+    [
+        ("well, um, I'm allergic to nuts", "I'm allergic to nuts"),
+        ("yes my birthday is in May", "my birthday is in May"),
+        ("please remember that my locker code is 4711", "my locker code is 4711"),
+        ("can you remember that my wife is called Ana?", "my wife is called Ana"),
+        ("remember the milk is in the fridge", "the milk is in the fridge"),
+        ("My favorite color is blue", "My favorite color is blue"),
+        ("I’m left-handed", "I'm left-handed"),
+        ("my   cat\tis  Tilda", "my cat is Tilda"),
+    ],
+)
+def test_it_is_kept_in_their_own_words_without_fillers(turn: str, kept: str) -> None:
+    assert words_kept(turn) == kept
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "I pay 3.50 euros for my coffee",
+        "I run 12.5 kilometres every day",
+        "I work for example.com",
+        "my email is alice@example.com",
+    ],
+)
+def test_a_dot_inside_a_word_or_number_does_not_lose_what_follows(turn: str) -> None:
+    assert words_kept(turn) == turn
+
+
+def test_a_very_long_statement_is_cut() -> None:
+    kept = words_kept("I love " + "very " * 1000 + "long books")
+    assert kept
+    assert kept.startswith("I love very")
+    assert len(kept) == MAX_STATEMENT_CHARACTERS
+
+
+@pytest.mark.parametrize("turn", ["", " ", "\n", ".", "…", "¿?", "\0", "😀", "!!!"])
+def test_no_words_are_no_statement(turn: str) -> None:
+    assert statements_in(turn) == []
+
+
+@pytest.mark.parametrize("unit", ["and ", "so,", "my ", "I ", "remember that ", "is a my ", "?.", "hi "])
+def test_no_turn_takes_long_to_judge(unit: str) -> None:
+    """A turn is judged in the event loop of a live call; a backtracking pattern would hang it."""
+    start = time.process_time()
+    statements_in(unit * (20_000 // len(unit)))
+    assert time.process_time() - start < 1, "measured: under 0.5 s"
+
+
+# -- the same thing said again
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("I live in Rome", "i live in rome"),
+        ("I live in Rome", "I live in Rome!"),
+        ("I live in Rome", "I  still live in Rome now"),
+        ("I'm a nurse", "I am a nurse"),
+        ("I’m a nurse", "im a nurse"),
+        ("I'm a nurse", "I'm the nurse"),
+        ("I've got two dogs", "I have got 2 dogs"),
+        ("I can't swim", "I cannot swim"),
+        ("I don't eat meat", "i dont eat meat"),
+        ("I really like jazz", "I like jazz"),
+        ("my favourite colour is blue", "My favorite color is blue."),
+        ("well um I like jazz", "I like jazz"),
+        ("my email is alice@example.com", "My e-mail is Alice@Example.com"),
+        ("I don't live in Rome anymore", "I do not live in Rome any more"),
+        ("my dog's name is Rex", "my dogs name is rex"),
+    ],
+)
+def test_what_is_said_again_in_nearly_the_same_words_is_the_same(one: str, other: str) -> None:
+    assert same_statement(one, other)
+    assert same_statement(other, one)
+    assert normal_form(one) == normal_form(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("I live in Rome", "I live in Porto"),
+        ("I live in Rome", "I don't live in Rome"),
+        ("I live in Rome", "I lived in Rome"),
+        ("I live in Rome", "I live in Rome with my wife"),
+        ("I like dogs", "I like cats"),
+        ("I like dogs", "my son likes dogs"),
+        ("I'm 41", "I'm 42"),
+        ("I have two dogs", "I have three dogs"),
+        ("I pay 3.50", "I pay 350"),
+        ("my code is 12", "my code is 1 2"),
+        ("I can swim", "I can't swim"),
+        ("I'm a nurse", "I was a nurse"),
+        ("I never smoke", "I smoke"),
+        ("really", "just"),
+        ("", "I like jazz"),
+        ("我喜欢茶", "我喜欢咖啡"),
+    ],
+)
+def test_what_says_something_else_is_not_the_same(one: str, other: str) -> None:
+    assert not same_statement(one, other)
+
+
+@pytest.mark.parametrize("turn", KEPT)
+def test_a_normal_form_is_its_own_normal_form(turn: str) -> None:
+    assert normal_form(turn)
+    assert normal_form(normal_form(turn)) == normal_form(turn)
+
+
+def test_no_two_different_statements_of_the_table_are_taken_for_one() -> None:
+    forms: dict[str, set[str]] = {}
+    for turn in KEPT:
+        forms.setdefault(normal_form(turn), set()).add(turn)
+    assert [turns for turns in forms.values() if len(turns) > 1] == [
+        {"my favorite color is blue", "My favorite color is blue."},
+        {"call me Sam", "please call me Sam"},
+    ]

@@ -1,0 +1,184 @@
+"""Where vectors come from: the table in the process, and the real OpenAI client before a server that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memory.sessions.embedders
+import offline.server
+from memory.recall.memories import RecallIndex
+from memory.records import Memory
+from memory.sessions.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
+from offline.faults import Mode
+from offline.server import OfflineServer
+from tests.memory.recall.test_memories import LIFE
+from voice.session import embeddings_client
+from voice.settings import VoiceSettings
+
+ROOT = Path(memory.sessions.embedders.__file__).parent.parent
+SECRET = "my pin is zanzibar"
+local = pytest.mark.skipif(
+    find_spec("wordllama") is None and platform.machine() not in ("x86_64", "AMD64"),
+    reason="there is no wheel of wordllama for this processor",
+)
+
+
+# -- local
+
+
+def found(query: str, *, embedder: LocalEmbedder) -> list[Memory]:
+    index = RecallIndex(LIFE)
+    index.put_vectors(LIFE, np.stack([embedder.at_once(memory.value) for memory in LIFE]))
+    return index.search(query, vector=embedder.at_once(query))
+
+
+@local
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("what do I do for a living", "I work as a carpenter"),
+        ("what is my profession", "I work as a carpenter"),
+        ("which things can I not eat", "I'm allergic to nuts and penicillin"),
+    ],
+)
+def test_what_was_told_in_other_words_comes_first(query: str, value: str) -> None:
+    assert RecallIndex(LIFE).search(query) == []
+    assert found(query, embedder=LocalEmbedder())[0].value == value
+
+
+@local
+async def test_all_are_of_length_one_alike_at_once_and_in_a_batch() -> None:
+    embedder = LocalEmbedder()
+    texts = ["what do I do for a living", "x", "naïve 😀", "word " * 5000]
+    rows = await embedder.embed(texts)
+    assert rows.dtype == np.float32
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
+    for text, row in zip(texts, rows, strict=True):
+        assert (embedder.at_once(text) == row).all()
+    await embedder.aclose()
+
+
+@local
+def test_a_text_without_words_has_no_direction() -> None:
+    assert not LocalEmbedder().at_once("").any()
+
+
+@local
+def test_making_one_needs_no_network_and_touches_no_logger() -> None:
+    """And whoever has not asked for embeddings imports nothing of them."""
+    script = (
+        "import logging, socket, sys\n"
+        "import memory.manager\n"
+        "assert not {'tokenizers', 'safetensors', 'wordllama', 'openai'} & sys.modules.keys()\n"
+        "socket.socket.connect = None\n"
+        "from memory.sessions.embedders import LocalEmbedder\n"
+        "assert LocalEmbedder().at_once('hello').any()\n"
+        "assert not logging.getLogger().handlers and 'wordllama' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sessions.embedders, "find_spec", lambda _name: None)
+    memory.sessions.embedders._word_llama.cache_clear()
+    with pytest.raises(EmbeddingsOff, match="--extra embeddings"):
+        LocalEmbedder()
+
+
+# -- a server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OfflineServer]:
+    async with OfflineServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def embedder(server: OfflineServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIEmbedder]:
+    for name in VoiceSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("EMBEDDINGS_BASE_URL", server.base_url)
+    settings = VoiceSettings()
+    embedder = OpenAIEmbedder(embeddings_client(settings), settings.embeddings_model)
+    yield embedder
+    await embedder.aclose()
+
+
+async def test_a_server_is_asked_once_for_a_batch(server: OfflineServer, embedder: OpenAIEmbedder) -> None:
+    texts = ["what is my favorite color", "my favorite color is blue", "the train leaves at nine"]
+    question, answer, other = await embedder.embed(texts)
+    assert len(question) == 256
+    assert np.linalg.norm([question, answer, other], axis=1) == pytest.approx(1)
+    assert question @ answer > question @ other
+    (asked,) = server.asked("embeddings")
+    assert (asked.body["input"], asked.body["model"]) == (texts, "text-embedding-3-small")
+    assert embedder.at_once(texts[0]) is None
+
+
+@pytest.mark.parametrize("mode", ["error", "html", "cut"])
+async def test_a_server_that_fails_once_is_asked_again(
+    server: OfflineServer, embedder: OpenAIEmbedder, mode: Mode
+) -> None:
+    server.fail("embeddings", mode)
+    assert (await embedder.embed([SECRET])).shape == (1, 256)
+    assert len(server.asked("embeddings")) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "told", "tries"),
+    [
+        ("error", "InternalServerError 500", 2),
+        ("html", "APIConnectionError", 2),
+        ("not_json", "JSONDecodeError", 1),
+        ("cut", "APIConnectionError", 2),
+    ],
+)
+async def test_a_server_that_goes_on_failing_is_left_and_what_was_said_is_in_no_error(
+    server: OfflineServer, embedder: OpenAIEmbedder, mode: Mode, told: str, tries: int
+) -> None:
+    server.fail("embeddings", mode, times=99)
+    with pytest.raises(EmbeddingsFailed) as failed:
+        await embedder.embed([SECRET])
+    assert str(failed.value) == told
+    assert len(server.asked("embeddings")) == tries
+    server.heal()
+    assert (await embedder.embed([SECRET])).shape == (1, 256)
+
+
+async def test_a_server_that_hangs_can_be_left(server: OfflineServer, embedder: OpenAIEmbedder) -> None:
+    server.fail("embeddings", "hang", times=99)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await embedder.embed([SECRET])
+    server.heal()
+    assert (await embedder.embed([SECRET])).shape == (1, 256)
+
+
+async def test_vectors_of_another_size_than_before_are_refused(
+    embedder: OpenAIEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await embedder.embed(["one"])
+    monkeypatch.setattr(offline.server, "_DIMENSIONS", 384)
+    with pytest.raises(EmbeddingsFailed, match="2 x 384 numbers for 2 texts, 1536 each wanted"):
+        await embedder.embed(["one", "two"])
+
+
+async def test_no_line_of_the_log_holds_what_was_said(
+    server: OfflineServer, embedder: OpenAIEmbedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.fail("embeddings", "error", times=1)
+    await embedder.embed([SECRET])
+    assert "zanzibar" not in caplog.text

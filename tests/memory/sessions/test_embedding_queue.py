@@ -1,0 +1,281 @@
+"""Memories found by their meaning: while a session goes on, by nobody else, and never waited for in a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memory.sessions.embedding_queue
+from identity import set_session_user
+from memory.manager import MemoryManager
+from memory.recall.vectors import Vector
+from memory.sessions.embedders import Embedder, EmbeddingsFailed, EmbeddingsOff
+from memory.sessions.session import LiveSession
+from memory.stores.sqlite import SqliteStore
+from tests.memory.stores.contract import ALICE, BOB
+
+QUESTION, ANSWER = "what do I do for a living", "I am a carpenter"
+ABOUT = (("living", "carpenter", "baker"), ("cat", "dog"), ("Lisbon",), ("tea",))
+
+
+class Remote:
+    """A model elsewhere: it knows four subjects, and takes its time."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+        self.closed = False
+
+    def at_once(self, text: str) -> Vector | None:
+        return None
+
+    async def embed(self, texts: Sequence[str]) -> Vector:
+        self.asked += texts
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        rows = [[1.0 if any(word in text for word in words) else 0.1 for words in ABOUT] for text in texts]
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Near(Remote):
+    """The same in the process."""
+
+    def at_once(self, text: str) -> Vector:
+        rows = np.array([1.0 if any(word in text for word in words) else 0.1 for words in ABOUT], np.float32)
+        return rows / np.float32(np.linalg.norm(rows))
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.sessions.embedding_queue, "_LOOK_SECONDS", 0.01)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "rapport.db"
+
+
+@asynccontextmanager
+async def managing(path: Path, embedder: Embedder | None, **options: float) -> AsyncIterator[MemoryManager]:
+    manager = MemoryManager(lambda: SqliteStore(path), options.get("deadline", 5), open_embedder=lambda: embedder)
+    try:
+        yield manager
+    finally:
+        await manager.aclose()
+
+
+@asynccontextmanager
+async def call(manager: MemoryManager, name: str = "alice@example.com") -> AsyncIterator[LiveSession]:
+    """A session with its background work, as the worker has it."""
+    set_session_user(name)
+    live = manager.open_session()
+    await manager.load(live)
+    following = asyncio.create_task(manager.follow_meaning(live))
+    try:
+        yield live
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        manager.close_session(live)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not reached():  # noqa: ASYNC110 - of what happens in the background nobody tells a test
+            await asyncio.sleep(0.005)
+
+
+async def told(manager: MemoryManager, *values: str) -> None:
+    for number, value in enumerate(values):
+        await manager.astore("FACT", f"user_input_{number}", value)
+
+
+LIFE = (ANSWER, "the cat sleeps", "we moved to Lisbon", "I drink tea", "a dog and a cat", "Lisbon is far")
+
+
+def settled(manager: MemoryManager, live: LiveSession) -> Callable[[], bool]:
+    return lambda: not manager._live.without_vector(live.user, 1)
+
+
+async def test_without_an_embedder_nothing_runs_and_words_alone_find(path: Path) -> None:
+    async with managing(path, None) as manager:
+        set_session_user("alice@example.com")
+        live = manager.open_session()
+        await manager.load(live)
+        await told(manager, *LIFE)
+        await manager.follow_meaning(live)  # returns
+        assert await manager.arecall(QUESTION) == []
+        assert len(manager._live.without_vector(live.user, 99)) == len(LIFE)
+
+
+@pytest.mark.parametrize("kind", [Near, Remote])
+async def test_the_tool_finds_what_was_told_before_and_in_the_call(path: Path, kind: type[Remote]) -> None:
+    embedder = kind()
+    async with managing(path, embedder) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            assert [memory.value for memory in await manager.arecall(QUESTION)] == [ANSWER]
+            await manager.astore("FACT", "user_input_9", "once I was a baker")
+            await until(settled(manager, live))
+            assert [memory.value for memory in await manager.arecall(QUESTION)] == ["once I was a baker", ANSWER]
+            assert sorted(embedder.asked[: len(LIFE)]) == sorted(LIFE)
+        assert embedder.closed is False
+    assert embedder.closed
+
+
+async def test_the_turn_has_it_at_once_from_the_process_and_from_elsewhere_at_the_second_look(path: Path) -> None:
+    for embedder, looks in ((Near(), [[ANSWER], [ANSWER]]), (Remote(), [[], [ANSWER]])):
+        async with managing(path, embedder) as manager:
+            set_session_user("alice@example.com")
+            await told(manager, *LIFE)
+            async with call(manager) as live:
+                await until(settled(manager, live))
+                recalled: list[str] = []
+                live.observers.append(lambda _action, memory, recalled=recalled: recalled.append(memory.value))
+                for found in looks:
+                    recalled.clear()
+                    manager.brief(QUESTION)
+                    assert recalled == found
+                    await asyncio.sleep(0.02)
+
+
+async def test_a_turn_never_waits_and_a_search_no_longer_than_the_deadline(path: Path) -> None:
+    embedder = Remote()
+    async with managing(path, embedder, deadline=0.1) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            embedder.open.clear()
+            start = time.perf_counter()
+            assert "tea" in manager.brief("do I like tea")
+            assert time.perf_counter() - start < 0.05
+            assert "I drink tea" in [memory.value for memory in await manager.arecall("do I like tea")]
+            assert 0.09 < time.perf_counter() - start < 1.0
+            start = time.perf_counter()
+            await manager.arecall("do I like tea")
+            assert time.perf_counter() - start < 0.09, "what has just failed is left alone for a moment"
+
+
+async def test_the_end_of_a_session_leaves_no_task(path: Path) -> None:
+    embedder = Remote()
+    async with managing(path, embedder) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        before = asyncio.all_tasks()
+        embedder.open.clear()
+        async with call(manager):
+            await asyncio.sleep(0.02)
+            manager.brief(QUESTION)
+            manager.brief("another question")
+            assert len(asyncio.all_tasks() - before) >= 2
+        assert asyncio.all_tasks() == before
+
+
+async def test_a_failure_is_loud_and_without_words_and_is_got_over(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory.sessions.embedding_queue, "_LONGEST_BACKOFF_SECONDS", 0.02)
+    embedder = Remote()
+    embedder.error = EmbeddingsFailed("InternalServerError 500")
+    measured: list[bool] = []
+    manager = MemoryManager(
+        lambda: SqliteStore(path),
+        5,
+        open_embedder=lambda: embedder,
+        measure_embedding=lambda _seconds, succeeded: measured.append(succeeded),
+    )
+    set_session_user("alice@example.com")
+    await told(manager, *LIFE)
+    async with call(manager) as live:
+        await until(lambda: "[EMBEDDINGS FAILED] InternalServerError 500" in caplog.text)
+        assert [memory.value for memory in await manager.arecall("tea")] == ["I drink tea"]
+        embedder.error = None
+        await until(settled(manager, live))
+        assert [memory.value for memory in await manager.arecall(QUESTION)] == [ANSWER]
+    await manager.aclose()
+    assert {True, False} == set(measured)
+    assert all(record.levelno == logging.ERROR for record in caplog.records if "EMBEDDINGS" in record.message)
+    assert not any(word in caplog.text for value in LIFE for word in (value, QUESTION))
+
+
+async def test_one_that_cannot_be_had_says_why_and_words_find(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def none() -> Embedder:
+        raise EmbeddingsOff("set OPENAI_API_KEY")
+
+    manager = MemoryManager(lambda: SqliteStore(path), 5, open_embedder=none)
+    set_session_user("alice@example.com")
+    await told(manager, *LIFE)
+    async with call(manager):
+        await until(lambda: "[EMBEDDINGS OFF] set OPENAI_API_KEY" in caplog.text)
+        assert [memory.value for memory in await manager.arecall("tea")] == ["I drink tea"]
+    await manager.aclose()
+
+
+async def test_what_is_forgotten_is_found_by_nothing_even_while_its_vector_is_made(path: Path) -> None:
+    embedder = Remote()
+    async with managing(path, embedder) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            await manager.aforget("FACT", "user_input_0")
+            assert ANSWER not in {memory.value for memory in await manager.arecall(QUESTION)}
+            embedder.open.clear()
+            await manager.astore("FACT", "user_input_0", ANSWER)
+            await until(lambda: embedder.asked[-1] == ANSWER)
+            await manager.aforget_everything()
+            embedder.open.set()
+            await asyncio.sleep(0.05)
+            assert await manager.arecall(QUESTION) == []
+            assert len(manager._live._people[live.user].known.index._index._vectors) == 0
+
+
+async def test_two_people_at_once_find_their_own(path: Path) -> None:
+    async with managing(path, Remote()) as manager:
+
+        async def talk(name: str, work: str) -> list[str]:
+            set_session_user(name)
+            await told(manager, work, *LIFE[1:])
+            async with call(manager, name) as live:
+                assert live.user == (ALICE if name.startswith("alice") else BOB)
+                await until(settled(manager, live))
+                await asyncio.sleep(0.02)
+                manager.brief(QUESTION)
+                await asyncio.sleep(0.02)
+                block = manager.brief(QUESTION)
+                assert work in block
+                return [memory.value for memory in await manager.arecall(QUESTION)]
+
+        found = await asyncio.gather(
+            asyncio.create_task(talk("alice@example.com", ANSWER)),
+            asyncio.create_task(talk("bob@example.com", "I am a baker")),
+        )
+        assert found == [[ANSWER], ["I am a baker"]]
+
+
+async def test_who_has_no_session_any_more_has_no_vectors_asked_for(path: Path) -> None:
+    embedder = Remote()
+    async with managing(path, embedder) as manager:
+        async with call(manager):
+            await told(manager, *LIFE)
+        embedder.asked.clear()
+        await manager.arecall(QUESTION)
+        manager.brief(QUESTION)
+        await asyncio.sleep(0.03)
+        assert embedder.asked == []
