@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,8 +49,12 @@ from livekit.agents import (
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.voice import SpeechHandle, io
 
-import agent
-from identity import Binding, current_user
+from call.acquaintance import RESUMED_TURNS, Acquaintance
+from call.assistant import Assistant
+from call.call import SHUTDOWN_SECONDS
+from call.services import Services, Settings
+from call.turns import keep_turns
+from identity import Binding
 from memory.manager import MemoryManager
 from memory.records import STATEMENT_KEY, Category, Memory
 from memory.settings import MemorySettings
@@ -263,75 +266,70 @@ class Side:
             self._answers.put_nowait(event.item.text_content or "")
 
 
-class TimedManager(MemoryManager):
-    """Notes how long each brief takes, in milliseconds."""
+def timed(brief: Callable[..., str], milliseconds: list[float]) -> Callable[..., str]:
+    """The same, which notes how long each one takes."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = SqliteStore(file)
-        super().__init__(lambda: self._file, deadline=5.0)
-        self.briefs: list[float] = []
-
-    async def know(self, memories: list[Memory]) -> None:
-        """Have the store hold what the person said before."""
-        await self._file.remember(current_user().uuid, memories)
-
-    def brief(self, query: str, already_said: Collection[str] = ()) -> str:
+    def measured(*arguments: Any, **named: Any) -> str:
         start = time.perf_counter()
-        block = super().brief(query, already_said)
-        self.briefs.append((time.perf_counter() - start) * 1000)
+        block = brief(*arguments, **named)
+        milliseconds.append((time.perf_counter() - start) * 1000)
         return block
+
+    return measured
 
 
 @asynccontextmanager
-async def remembering(side: Side, manager: TimedManager, life: Life) -> AsyncGenerator[agent.Assistant]:
+async def remembering(
+    side: Side, file: Path, life: Life, briefs: list[float]
+) -> AsyncGenerator[tuple[Assistant, MemoryManager]]:
     """The shipped assistant of somebody who lived it, with all that happens to their turns in a call."""
+    settings = Settings(
+        memory=MemorySettings(memory_extraction="rules", transcript_retention_days=30),
+        voice=VoiceSettings(voice_mode="pipeline"),
+    )
+    store = SqliteStore(file)
+    services = Services(settings, MemoryManager(lambda: store, deadline=5.0))
     binding = Binding()
     user = binding.bind(_SOMEBODY)
+    await store.remember(user.uuid, life.memories)
     with binding.entered():
-        await manager.know(life.memories)
-        live = manager.open_session()
-        stored = await manager.start_session(
-            live, thread="bench", job="bench", room="bench", resume_within=timedelta(0), turns=agent.RESUMED_TURNS
-        )
-    keeping = Tasks()
+        live = services.memory.open_session()
+    setattr(live, "brief", timed(live.brief, briefs))  # noqa: B010 - the shipped object, with a stop watch on it
+    stored = await live.start(
+        thread="bench", job="bench", room="bench", resume_within=timedelta(0), turns=RESUMED_TURNS
+    )
+    reading = Tasks()
     voice = cast("Voice", None)  # asked for nothing where our rules read the turns
-    agent.keep_turns(side.session, binding, live, keeping, voice)
-    beside = Tasks()
-    beside.spawn(manager.look_through(live))
+    keep_turns(side.session, live, services, voice, reading)
     try:
-        yield agent.Assistant(binding, agent.Acquaintance(user, stored), live, apologise=lambda: None)
+        assistant = Assistant(services, binding, Acquaintance(user, stored), live, apologise=lambda: None)
+        yield assistant, services.memory
     finally:
-        await beside.cancel()
-        await keeping.finish(agent.SHUTDOWN_SECONDS)
-        await manager.end_session(live, "left", agent.SHUTDOWN_SECONDS)
-        manager.close_session(live)
-        await manager.aclose()
+        await live.end("left", SHUTDOWN_SECONDS)
+        live.close()
+        await reading.cancel()
+        await services.memory.aclose()
 
 
 async def measured(turns: int, memories: int, file: Path) -> dict[str, Any]:
     """The figures of so many turns of each side."""
-    life, manager = Life(memories), TimedManager(file)
-    agent.memory_manager = manager
-    agent.settings = dataclasses.replace(
-        agent.settings,
-        memory=MemorySettings(memory_extraction="rules", transcript_retention_days=30),
-        voice=VoiceSettings(voice_mode="pipeline"),
-    )
+    life = Life(memories)
+    briefs: list[float] = []
     ours, plain = Side(), Side()
     with_memory: list[Turn] = []
     without: list[Turn] = []
-    async with remembering(ours, manager, life) as assistant:
+    async with remembering(ours, file, life, briefs) as (assistant, memory):
         await ours.session.start(assistant, record=False)
         await plain.session.start(Agent(instructions=assistant.instructions, tools=assistant.tools), record=False)
         try:
             for words, _ in zip(life.turns(), range(turns + 1), strict=False):
                 with_memory.append(await ours.turn(words))
-                await manager.flush(_PATIENCE)  # or the other side would pay for it
+                await memory.flush(_PATIENCE)  # or the other side would pay for it
                 without.append(await plain.turn(words))
         finally:
             await ours.session.aclose()
             await plain.session.aclose()
-    return _figures(with_memory, without, manager.briefs)
+    return _figures(with_memory, without, briefs)
 
 
 def _figures(with_memory: list[Turn], without: list[Turn], briefs: list[float]) -> dict[str, Any]:

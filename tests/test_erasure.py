@@ -5,6 +5,7 @@ goes on. By voice and by an operator's command; of nobody else anything is gone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-import agent
+from call import prompts
 from identity import livekit_identity_to_uuid
 from tests.room.edge import Edge, EdgeRoom, edge
 from tests.room.models import Call, Request
@@ -45,8 +46,8 @@ def server() -> Iterator[Edge]:
 
 
 @pytest.fixture
-def product(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product]:
-    for it in shipped(monkeypatch, tmp_path):
+def product(tmp_path: Path) -> Iterator[Product]:
+    for it in shipped(tmp_path):
         it.mind = obedient
         yield it
 
@@ -144,7 +145,7 @@ def operator(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 async def test_whoever_says_so_and_confirms_it_is_forgotten_in_every_table(product: Product, server: Edge) -> None:
     room = server.room("forget me")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
         others = of(BOB, rows(product.file))
         await begun(worker, product, room, ALICE)
@@ -163,7 +164,7 @@ async def test_whoever_says_so_and_confirms_it_is_forgotten_in_every_table(produ
 
 async def test_who_does_not_confirm_it_is_not_forgotten(product: Product, server: Edge) -> None:
     room = server.room("not so fast")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
         before = counts(of(ALICE, rows(product.file)))
         await begun(worker, product, room, ALICE)
@@ -177,7 +178,7 @@ async def test_who_does_not_confirm_it_is_not_forgotten(product: Product, server
 async def test_the_call_that_goes_on_knows_nothing_more(product: Product, server: Edge) -> None:
     """Neither what was told in an earlier call, nor in this one before it was forgotten."""
     room = server.room("who am I")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
         await begun(worker, product, room, ALICE)
         await product.say(room, ALICE, "where do I live")
@@ -190,7 +191,7 @@ async def test_the_call_that_goes_on_knows_nothing_more(product: Product, server
         assert asked.words == "where do I live again"
         assert told_of("marmalade", asked) == []
         user = livekit_identity_to_uuid(ALICE)
-        live = agent.memory_manager._live
+        live = product.services.memory._live
         assert live.is_loaded(user)
         assert (live.of(user), live.past(user), live.search(user, "marmalade", 8)) == ([], [], [])
         await product.say(room, ALICE, "I live in Oslo.")
@@ -201,7 +202,7 @@ async def test_the_call_that_goes_on_knows_nothing_more(product: Product, server
 
 async def test_who_was_forgotten_is_a_stranger_in_the_next_call(product: Product, server: Edge) -> None:
     room, next_room = server.room("farewell"), server.room("hello")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
         await begun(worker, product, room, ALICE)
         await product.say(room, ALICE, FORGET)
@@ -210,7 +211,7 @@ async def test_who_was_forgotten_is_a_stranger_in_the_next_call(product: Product
         await begun(worker, product, next_room, ALICE)
         await ended(worker, product, next_room)
     [greeting] = product.requests(next_room)
-    assert told_of(agent.FIRST_GREETING, greeting)
+    assert told_of(prompts.FIRST_GREETING, greeting)
     assert "marmalade" not in greeting.everything
 
 
@@ -218,7 +219,7 @@ async def test_who_was_forgotten_is_a_stranger_in_the_next_call(product: Product
 
 
 async def test_an_operator_erases_one_person_from_every_table(product: Product, server: Edge) -> None:
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
     before = rows(product.file)
     done = operator(product.file, "erase", "--identity", ALICE, "--yes", "--json")
@@ -228,19 +229,17 @@ async def test_an_operator_erases_one_person_from_every_table(product: Product, 
     assert b"marmalade" not in bytes_on_disk(product.file)
 
 
-async def test_a_call_that_goes_on_while_an_operator_erases_knows_nothing_more(
-    product: Product, server: Edge, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_that_goes_on_while_an_operator_erases_knows_nothing_more(product: Product, server: Edge) -> None:
     """From the next sign of life on, which finds that there is no session any more."""
-    monkeypatch.setattr(agent, "HEARTBEAT_SECONDS", 0.05)
+    product.services = dataclasses.replace(product.services, heartbeat=0.05)
     room = server.room("meanwhile")
     user = livekit_identity_to_uuid(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
         await begun(worker, product, room, ALICE)
         await product.say(room, ALICE, "where do I live")
         assert operator(product.file, "erase", "--identity", ALICE, "--yes").returncode == 0
-        await until(lambda: not agent.memory_manager._live.of(user), "the call to notice")
+        await until(lambda: not product.services.memory._live.of(user), "the call to notice")
         await product.say(room, ALICE, "where do I live again")
         assert told_of("marmalade", product.requests(room)[-1]) == []
         await ended(worker, product, room)
@@ -248,7 +247,7 @@ async def test_a_call_that_goes_on_while_an_operator_erases_knows_nothing_more(
 
 
 async def test_an_export_that_is_brought_back_is_exported_with_the_same_bytes(product: Product, server: Edge) -> None:
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await both_lived(worker, product, server)
     before = rows(product.file)
     first, second = product.file.parent / "first.json", product.file.parent / "second.json"

@@ -25,8 +25,8 @@ def server() -> Iterator[Edge]:
 
 
 @pytest.fixture
-def product(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product]:
-    yield from shipped(monkeypatch, tmp_path)
+def product(tmp_path: Path) -> Iterator[Product]:
+    yield from shipped(tmp_path)
 
 
 @pytest.fixture

@@ -7,18 +7,22 @@ import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
-import pytest
-from livekit.agents import get_job_context
+from livekit.agents import AgentServer, get_job_context
 
 import agent
+import metrics
+from call.services import Services, Settings
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from tests.room.edge import EdgeRoom
 from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
 from tests.room.worker import until
+from voice.session import Prepared
 from voice.settings import VoiceSettings
 
 
@@ -32,6 +36,23 @@ class Product:
         self.sessions: dict[str, ScriptedSession] = {}
         self.contexts: dict[str, Context] = {}
         self.loops: dict[str, asyncio.AbstractEventLoop] = {}
+        manager = MemoryManager(lambda: SqliteStore(self.file), deadline=1.5, measure=metrics.measure_store)
+        self.services = Services(Settings(voice=VoiceSettings(openai_api_key="not asked")), manager)
+        """What the worker is made of; changed before it works."""
+
+    def set(self, **settings: Any) -> None:
+        """Change the worker's settings, by the name of their group."""
+        self.services = dataclasses.replace(
+            self.services, settings=dataclasses.replace(self.services.settings, **settings)
+        )
+
+    def remember_with(self, manager: MemoryManager) -> None:
+        self.services = dataclasses.replace(self.services, memory=manager)
+
+    @property
+    def server(self) -> AgentServer:
+        """The shipped worker, made of these parts."""
+        return agent.make_server(self.services, partial(agent.prewarm, services=self.services))
 
     def requests(self, room: EdgeRoom) -> list[Request]:
         """What the model was asked in that room's session."""
@@ -90,7 +111,7 @@ class Product:
         await self.answered(room)
 
 
-def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product]:
+def shipped(tmp_path: Path) -> Iterator[Product]:
     it = Product(tmp_path)
 
     class ScriptedVoice:
@@ -109,16 +130,11 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Product
         async def aclose(self) -> None:
             pass
 
-    monkeypatch.setattr(agent, "Voice", ScriptedVoice)
-    monkeypatch.setattr(agent, "prepare", lambda: "prepared")
-    monkeypatch.setattr(
-        agent, "settings", dataclasses.replace(agent.settings, voice=VoiceSettings(openai_api_key="not asked"))
-    )
-    monkeypatch.setattr(
-        agent,
-        "memory_manager",
-        MemoryManager(lambda: SqliteStore(it.file), deadline=1.5, measure=agent.metrics.measure_store),
-    )
+    it.services = dataclasses.replace(it.services, prepare=_prepared, open_voice=cast("Any", ScriptedVoice))
     yield it
     it.contexts.clear()
     it.sessions.clear()  # they hold their rooms, and a failed test's traceback holds us
+
+
+def _prepared() -> Prepared:
+    return cast("Prepared", "prepared")

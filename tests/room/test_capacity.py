@@ -101,6 +101,8 @@ def test_the_machine_is_measured_where_nothing_is_set(monkeypatch: pytest.Monkey
 
 def test_the_shipped_worker_decides_by_its_capacity() -> None:
     server: AgentServer = agent.server
-    assert server.load_fnc == agent.capacity.load
-    assert server._request_fnc == agent.capacity.admit
+    capacity = getattr(server.load_fnc, "__self__", None)
+    assert isinstance(capacity, Capacity)
+    assert server.load_fnc == capacity.load
+    assert server._request_fnc == capacity.admit
     assert server._load_threshold == float("inf")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sqlite3
 from collections.abc import Callable
 
 import pytest
 from livekit import rtc
 
-import agent
 from identity import livekit_identity_to_uuid
 from room import participant, private
 from room.participant import RoomSettings
@@ -26,12 +24,12 @@ Set = Callable[..., None]
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
+def settings(product: Product, monkeypatch: pytest.MonkeyPatch) -> Set:
     """Change the worker's room settings; nobody waits longer than they say."""
 
     def change(**values: object) -> None:
         changed = RoomSettings.model_validate({"arrival_timeout": 5, **values})
-        monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=changed))
+        product.set(room=changed)
 
     monkeypatch.setattr(participant, "_AFTER_THE_ROOM", 0.0)
     monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
@@ -42,7 +40,7 @@ async def test_a_job_to_which_nobody_comes_ends(
     product: Product, room: EdgeRoom, settings: Set, log: pytest.LogCaptureFixture
 ) -> None:
     settings(arrival_timeout=0.2)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await worker.idle()
     assert room.closed
@@ -54,7 +52,7 @@ async def test_who_telephones_is_not_talked_to_unless_that_is_wanted(
 ) -> None:
     settings(arrival_timeout=0.3)
     room.join(PHONE, SIP)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await worker.idle()
     assert product.profiles() == []
@@ -65,7 +63,7 @@ async def test_who_telephones_is_nobody_who_signs_in_by_that_name(
 ) -> None:
     settings(participant_kinds="standard,sip")
     room.join(PHONE, SIP)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, PHONE, "I live in Oslo.")
@@ -83,7 +81,7 @@ async def test_who_is_gone_for_good_is_let_go_though_others_stay(
 ) -> None:
     settings(reconnect_grace=0.3)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.join(BOB)
@@ -98,7 +96,7 @@ async def test_who_comes_back_in_time_goes_on_in_the_same_session(
 ) -> None:
     settings(reconnect_grace=30)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         session = product.sessions[room.name]
@@ -116,7 +114,7 @@ async def test_time_away_is_not_added_up(product: Product, room: EdgeRoom, setti
     """Away three times for half of what is granted, and there in between: nobody is let go."""
     settings(reconnect_grace=1.0)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for _ in range(3):
@@ -134,7 +132,7 @@ async def test_words_that_wait_in_vain_take_nothing_with_them(
 ) -> None:
     """A message whose sender never comes is given up, and the binding that it waited for still happens."""
     monkeypatch.setattr(private, "_SESSION_SECONDS", 0.1)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)
         room.text(ALICE, "I am early.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from livekit.agents import get_job_context
 
-import agent
+from call import prompts
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
 from memory.records import Session
@@ -30,16 +29,14 @@ Set = Callable[..., None]
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
+def settings(product: Product, monkeypatch: pytest.MonkeyPatch) -> Set:
     """Change the worker's settings of rooms and memory."""
 
     def change(room: dict[str, Any] | None = None, memory: dict[str, Any] | None = None) -> None:
-        changed = dataclasses.replace(
-            agent.settings,
+        product.set(
             room=RoomSettings.model_validate(room or {}),
             memory=MemorySettings.model_validate(memory or {}),
         )
-        monkeypatch.setattr(agent, "settings", changed)
 
     monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
     return change
@@ -49,7 +46,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
 def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Which thread the dispatch of a room names, by the room's name."""
     named: dict[str, str] = {}
-    monkeypatch.setattr(agent, "thread_in", lambda metadata: named.get(get_job_context().job.room.name))
+    monkeypatch.setattr("call.acquaintance.thread_in", lambda metadata: named.get(get_job_context().job.room.name))
     return named
 
 
@@ -87,19 +84,19 @@ async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
 ) -> None:
     first, second = server.room("monday"), server.room("monday again")
     threads.update({first.name: "trip", second.name: "trip"})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await job(worker, product, first, ALICE, "I want to see Porto.", "What shall I pack?")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
-    assert agent.RESUMED_GREETING in instructions(greeting)
-    assert agent.FIRST_GREETING not in greeting.everything
+    assert prompts.RESUMED_GREETING in instructions(greeting)
+    assert prompts.FIRST_GREETING not in greeting.everything
     assert told(greeting)[-4:] == [
         ("user", "I want to see Porto."),
         ("assistant", "You said I want to see Porto."),
         ("user", "What shall I pack?"),
         ("assistant", "You said What shall I pack?"),
     ]
-    assert instructions(greeting).count(agent.INSTRUCTIONS) == 1
+    assert instructions(greeting).count(prompts.INSTRUCTIONS) == 1
     assert product.endings(ALICE) == ["left", "left"]
 
 
@@ -108,12 +105,12 @@ async def test_another_thread_is_another_conversation_that_knows_what_the_last_w
 ) -> None:
     first, second = server.room("tuesday"), server.room("tuesday again")
     threads.update({first.name: "trip", second.name: "work"})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await job(worker, product, first, ALICE, "I want to see Porto.")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
     assert told(greeting) == []
-    assert agent.RETURN_GREETING in instructions(greeting)
+    assert prompts.RETURN_GREETING in instructions(greeting)
     [summary] = [
         item.text_content or "" for item in greeting.chat_ctx.messages() if "<earlier" in (item.text_content or "")
     ]
@@ -125,7 +122,7 @@ async def test_another_person_on_a_thread_of_the_same_name_finds_nothing_of_it(
 ) -> None:
     first, second = server.room("wednesday"), server.room("wednesday again")
     threads.update({first.name: "trip", second.name: "trip"})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await job(worker, product, first, ALICE, "I want to see Porto.")
         await job(worker, product, second, BOB, "I want to see Rome.")
     assert all("Porto" not in request.everything for request in product.requests(second))
@@ -138,17 +135,17 @@ async def test_a_conversation_that_is_too_long_ago_is_not_taken_up_again(
     settings(memory={"resume_window": 0})
     first, second = server.room("thursday"), server.room("thursday again")
     threads.update({first.name: "trip", second.name: "trip"})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await job(worker, product, first, ALICE, "I want to see Porto.")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
     assert told(greeting) == []
-    assert agent.RETURN_GREETING in instructions(greeting)
+    assert prompts.RETURN_GREETING in instructions(greeting)
 
 
 async def test_every_committed_turn_is_written_once_as_it_happens(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "Good morning.")
@@ -168,7 +165,7 @@ async def test_every_committed_turn_is_written_once_as_it_happens(product: Produ
 
 async def test_nothing_said_is_kept_where_that_is_wanted(product: Product, room: EdgeRoom, settings: Set) -> None:
     settings(memory={"transcript_retention_days": 0})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await job(worker, product, room, ALICE, "I live in Oslo.")
     assert product.transcript(ALICE) == []
     assert product.memories(ALICE) == ["I live in Oslo."]
@@ -179,12 +176,12 @@ async def test_a_silent_person_is_asked_once_and_then_the_call_ends(
 ) -> None:
     settings(room={"idle_timeout": 0.5})
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await worker.idle()  # by itself
     asked = [instructions(request) for request in product.requests(room)]
-    assert [("still there" in each, agent.GOODBYES["idle"] in each) for each in asked] == [
+    assert [("still there" in each, prompts.GOODBYES["idle"] in each) for each in asked] == [
         (False, False),
         (True, False),
         (False, True),
@@ -198,7 +195,7 @@ async def test_a_silent_person_is_asked_once_and_then_the_call_ends(
 async def test_who_answers_when_asked_goes_on(product: Product, room: EdgeRoom, settings: Set) -> None:
     settings(room={"idle_timeout": 1.0})
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         for _ in range(2):
             await until(lambda: asked_last(product, room), "the question")
@@ -213,17 +210,17 @@ async def test_who_answers_when_asked_goes_on(product: Product, room: EdgeRoom, 
 async def test_a_call_lasts_as_long_as_a_call_may(product: Product, room: EdgeRoom, settings: Set) -> None:
     settings(room={"max_call_length": 0.5})
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await worker.idle()
-    assert agent.GOODBYES["too long"] in instructions(product.requests(room)[-1])
+    assert prompts.GOODBYES["too long"] in instructions(product.requests(room)[-1])
     assert product.endings(ALICE) == ["too long"]
 
 
 async def test_a_worker_that_stops_says_so(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
     assert product.endings(ALICE) == ["stopped"]
@@ -239,9 +236,9 @@ async def test_a_store_that_answers_late_is_known_from_then_on(
             return await super().start_session(*args, **kwargs)
 
     late = {"is over": False}
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: Late(product.file), deadline=0.5))
+    product.remember_with(MemoryManager(lambda: Late(product.file), deadline=0.5))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")

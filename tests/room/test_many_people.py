@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 
-import agent
 from tests.room.edge import Edge
 from tests.room.models import Call, Request
 from tests.room.product import Product
@@ -53,7 +52,7 @@ async def test_200_interleaved_turns_of_20_people_never_cross(product: Product, 
         await until(lambda: secrets_in(" ".join(product.memories(person))) == own, f"what {person} told to be stored")
         room.close()
 
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await asyncio.gather(*(live(number) for number in range(PEOPLE)))
         await worker.idle()
 
@@ -61,4 +60,4 @@ async def test_200_interleaved_turns_of_20_people_never_cross(product: Product, 
     for person, own in kept.items():
         assert all(secret.startswith(own) for secret in secrets_in(" ".join(product.memories(person))))
     assert len(secrets_in(" ".join(product.everything_stored()))) == PEOPLE * 5
-    assert agent.memory_manager._live._people == {}
+    assert product.services.memory._live._people == {}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-import agent
+from call.services import Settings, open_embedder
 from memory.manager import MemoryManager
 from memory.recall.vectors import Vector
 from memory.sessions.embedders import Embedder, EmbeddingsOff, OpenAIEmbedder
@@ -40,19 +38,17 @@ class Near:
         self.closed = True
 
 
-async def test_a_call_finds_by_meaning_and_leaves_nothing(
-    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_finds_by_meaning_and_leaves_nothing(product: Product, room: EdgeRoom) -> None:
     near = Near()
     manager = MemoryManager(lambda: SqliteStore(product.file), deadline=1.5, open_embedder=lambda: near)
-    monkeypatch.setattr(agent, "memory_manager", manager)
+    product.remember_with(manager)
     product.mind = lambda request: (
         Call("recall", {"query": "which profession"})
         if "profession" in request.words and not request.tool_has_answered
         else "I see."
     )
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for words in ("I am a carpenter.", "I like tea.", "I like rain.", "I live in Oslo.", "My cat is called Tilda."):
@@ -69,19 +65,17 @@ async def test_a_call_finds_by_meaning_and_leaves_nothing(
 # -- what the settings open
 
 
-def opened(monkeypatch: pytest.MonkeyPatch, kind: str, **voice: str) -> Embedder | None:
+def opened(kind: str, **voice: str) -> Embedder | None:
     memory = MemorySettings.model_validate({"embeddings": kind})
-    changed = dataclasses.replace(agent.settings, memory=memory, voice=VoiceSettings.model_validate(voice))
-    monkeypatch.setattr(agent, "settings", changed)
-    return agent.open_embedder()
+    return open_embedder(Settings(memory=memory, voice=VoiceSettings.model_validate(voice)))
 
 
-def test_nothing_is_opened_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert opened(monkeypatch, "off", openai_api_key="sk-one") is None
+def test_nothing_is_opened_unless_it_is_asked_for() -> None:
+    assert opened("off", openai_api_key="sk-one") is None
 
 
-async def test_a_server_is_opened_with_the_common_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = opened(monkeypatch, "openai", openai_api_key="sk-one")
+async def test_a_server_is_opened_with_the_common_key() -> None:
+    embedder = opened("openai", openai_api_key="sk-one")
     assert isinstance(embedder, OpenAIEmbedder)
     await embedder.aclose()
 
@@ -90,4 +84,4 @@ def test_without_a_key_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> N
     for name in VoiceSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     with pytest.raises(EmbeddingsOff, match="OPENAI_API_KEY or EMBEDDINGS_API_KEY, or EMBEDDINGS_BASE_URL"):
-        opened(monkeypatch, "openai")
+        opened("openai")

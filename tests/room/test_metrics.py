@@ -9,7 +9,6 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY
 
-import agent
 from tests.conftest import ROOT
 from tests.room.edge import Edge
 from tests.room.product import Product
@@ -33,7 +32,7 @@ async def test_a_call_is_counted_from_its_start_to_its_end(product: Product, ser
     }
     room = server.room("counted")
     room.join("alice@example.com")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.text("eve@example.com", "I live in Hell.")

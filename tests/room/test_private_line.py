@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-import agent
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from tests.room.edge import Edge, EdgeRoom, Sent
@@ -26,7 +25,7 @@ def transcripts(room: EdgeRoom) -> list[Sent]:
 async def test_voice_and_transcript_go_to_the_bound_person_alone(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
     room.join(EVE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -43,7 +42,7 @@ async def test_what_each_side_said_carries_its_speaker_and_the_agents_words_are_
     product: Product, room: EdgeRoom
 ) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.say(room, ALICE, "I love tea")
@@ -58,7 +57,7 @@ async def test_what_each_side_said_carries_its_speaker_and_the_agents_words_are_
 
 async def test_words_that_overtake_their_senders_join_are_answered(product: Product, room: EdgeRoom) -> None:
     """Others learn of a person without a track up to three seconds late; her first words are there at once."""
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)
         room.text(ALICE, "I live in Oslo.")
@@ -74,7 +73,7 @@ async def test_a_strangers_words_are_refused_and_logged_once(
 ) -> None:
     room.join(ALICE)
     room.join(EVE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for words in ("I am alice now.", "Tell me everything."):
@@ -97,7 +96,7 @@ async def test_an_agent_that_reaches_nobody_says_again_who_may_listen(
     monkeypatch.setattr("room.private._UNHEARD_SECONDS", 0.1)
     room.loses_a_permission = True
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -111,7 +110,7 @@ async def test_a_word_that_cannot_be_sent_takes_no_other_along(
     server: Edge, product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
 ) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         server.words_to_lose = 1
@@ -132,9 +131,9 @@ class HesitantStore(SqliteStore):
 async def test_what_is_typed_before_the_greeting_is_answered_once(
     product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: HesitantStore(product.file), deadline=1.5))
+    product.remember_with(MemoryManager(lambda: HesitantStore(product.file), deadline=1.5))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)
         room.text(ALICE, "I live in Oslo.")
@@ -148,7 +147,7 @@ async def test_what_is_typed_before_the_greeting_is_answered_once(
 
 async def test_typed_turns_are_answered_in_the_order_in_which_they_came(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)
         words = [f"I know secret number {number}." for number in range(5)]

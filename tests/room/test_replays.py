@@ -14,7 +14,6 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, ConversationItemAddedEvent, NotGivenOr, stt, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
-import agent
 from memory.language.statements import Statement, statements_in
 from tests.room import models
 from tests.room.edge import Edge, EdgeRoom
@@ -148,7 +147,7 @@ async def call_ends(room: EdgeRoom, worker: Worker) -> None:
 
 async def test_three_guesses_at_a_turn_are_one_turn(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         guesses = await say_in_parts(product, room, "I live in Oslo.", "I work as a nurse.", "I have two cats.")
@@ -162,7 +161,7 @@ async def test_three_guesses_at_a_turn_are_one_turn(product: Product, room: Edge
 
 async def test_what_was_guessed_and_not_said_is_kept_nowhere(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         guesses = await say_in_parts(product, room, "I live in Oslo…", "I live in Bergen…", "I live in Tromso.")
@@ -177,7 +176,7 @@ async def test_what_was_guessed_and_not_said_is_kept_nowhere(product: Product, r
 @pytest.mark.usefixtures("stuttering")
 async def test_an_event_that_comes_three_times_is_one_row(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "My favorite color is blue and I love tea.")
@@ -196,7 +195,7 @@ async def test_an_event_that_comes_three_times_is_one_row(product: Product, room
 
 async def test_a_call_that_is_replayed_whole_adds_nothing(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "My favorite color is red.")
@@ -218,7 +217,7 @@ async def test_a_call_that_is_replayed_whole_adds_nothing(product: Product, room
 async def test_who_cuts_the_agent_off_is_heard_once(product: Product, room: EdgeRoom) -> None:
     product.mind = tells_a_story
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for words in ("I live in Oslo. Tell me a story.", "I have two cats. Tell me a story."):
@@ -243,7 +242,7 @@ async def test_guesses_repeated_events_and_interruptions_together(product: Produ
     ]
     said = [" ".join(part for part in parts if not part.endswith("…")) for parts in turns]
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for number, parts in enumerate(turns):
@@ -260,7 +259,7 @@ async def test_guesses_repeated_events_and_interruptions_together(product: Produ
 
 async def test_what_is_said_again_in_another_call_adds_nothing(product: Product, server: Edge) -> None:
     turns = ["I live in Oslo.", "I work as a nurse.", "I have two cats."]
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         for day in ("monday", "tuesday"):
             await call(worker, product, server.room(f"replays on {day}"), " ".join(turns), *turns)
     assert kept(product) == stated(" ".join(turns))
@@ -272,7 +271,7 @@ async def test_memories_that_the_model_was_shown_are_not_kept_again(product: Pro
     product.mind = lambda request: block_in(request) or "Hello."
     told = ["My favorite color is blue.", "I live in Oslo.", "I have two cats."]
     before, room = server.room("the day before"), server.room("the day after")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await call(worker, product, before, *told)
         room.join(ALICE)
         await worker.job(room.name)
@@ -290,7 +289,7 @@ async def test_memories_that_the_model_was_shown_are_not_kept_again(product: Pro
 
 async def test_what_only_the_model_is_shown_is_in_no_transcript(product: Product, server: Edge) -> None:
     before, room = server.room("a day"), server.room("another day")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await call(worker, product, before, "I live in Oslo.")
         room.join(ALICE)
         await worker.job(room.name)

@@ -7,7 +7,6 @@ models behind the session (`Voice`), and where the store's file lies.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import threading
 import time
@@ -17,10 +16,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from livekit.agents import ConversationItemAddedEvent
+from livekit.agents import ConversationItemAddedEvent, JobProcess
 from livekit.protocol.agent_pb import agent_session as wire
 
 import agent
+from call import prompts
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.manager import MemoryManager
 from memory.records import Memory
@@ -53,7 +53,7 @@ async def over(worker: Worker, room: EdgeRoom) -> None:
 async def test_the_first_person_in_the_room_is_the_user(product: Product, room: EdgeRoom) -> None:
     room.join(EVE)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, EVE, "I live in Oslo.")
@@ -70,7 +70,7 @@ async def test_the_session_listens_to_its_user_and_not_to_whom_the_room_lists_fi
 ) -> None:
     room.join(EVE, still_connecting=True)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.text(EVE, "I live in Hell.")
@@ -84,7 +84,7 @@ async def test_the_session_listens_to_its_user_and_not_to_whom_the_room_lists_fi
 
 async def test_an_agent_who_came_first_is_not_the_user(product: Product, room: EdgeRoom) -> None:
     room.join("another-agent", AGENT, attributes={"lk.agent.name": "another"})
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)
         room.text("another-agent", "I live in a data centre.")
@@ -100,9 +100,9 @@ async def test_a_console_identity_is_not_honoured_in_a_room(
     product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = RoomSettings(console_identity="boss@example.com")
-    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=console))
+    product.set(room=console)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -114,11 +114,11 @@ async def test_a_console_job_is_the_console_identitys_whoever_launched_it(
     product: Product, server: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = RoomSettings(console_identity="boss@example.com")
-    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, room=settings))
+    product.set(room=settings)
     mallorys = Context()
     mallorys.run(set_session_user, "mallory@example.com")
     with console() as terminal:
-        async with working(agent.server) as worker:
+        async with working(product.server) as worker:
             await worker.console_job(context=mallorys)
             await until(lambda: terminal.connected and product.sessions, "the console's session")
             await until(lambda: product.models["console-room"].requests, "the greeting")
@@ -135,7 +135,7 @@ async def test_an_identity_that_cannot_stand_for_a_person_ends_the_job(
 ) -> None:
     room = server.room(f"refused {identity!r:.20}")
     room.join(identity)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: lines(log, "[SESSION REFUSED]"), "the refusal")
         await worker.idle()  # by itself
@@ -159,7 +159,7 @@ async def test_an_anonymous_visitor_is_talked_to_and_nothing_is_kept(
 
     product.mind = mind
     room.join(visitor)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, visitor, "I live in Oslo.")
@@ -177,7 +177,7 @@ async def test_an_anonymous_visitor_is_talked_to_and_nothing_is_kept(
 
 async def test_a_second_person_is_neither_answered_nor_remembered(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.join(EVE)
@@ -194,7 +194,7 @@ async def test_a_second_person_is_neither_answered_nor_remembered(product: Produ
 
 async def test_nobody_inherits_the_session_of_somebody_who_left(product: Product, room: EdgeRoom) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -224,7 +224,7 @@ async def test_a_stranger_cannot_speak_to_the_sessions_host(
 ) -> None:
     message = wire.AgentSessionMessage(request=wire.SessionRequest(request_id="1", **request_of))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.join(EVE)
@@ -245,7 +245,7 @@ async def test_a_session_tells_its_story_in_the_log_without_a_word_of_the_person
 ) -> None:
     user = livekit_identity_to_uuid(ALICE)
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.say(room, ALICE, "I am interested in Xiangqi")
@@ -299,10 +299,10 @@ async def test_a_store_that_does_not_answer_costs_the_memory_and_not_the_call(
 ) -> None:
     deadline = 0.5
     short = MemorySettings(memory_deadline=deadline)
-    monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, memory=short))
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: kind_of_store(product.file), deadline))
+    product.set(memory=short)
+    product.remember_with(MemoryManager(lambda: kind_of_store(product.file), deadline))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: lines(log, "[SESSION INIT] Identity"))
         began = time.monotonic()
@@ -313,7 +313,7 @@ async def test_a_store_that_does_not_answer_costs_the_memory_and_not_the_call(
         await product.say(room, ALICE, "I love tea")
         await over(worker, room)
     assert waited < deadline + 2.0  # of which two busy cores need up to a second for starting the session
-    assert agent.NEUTRAL_GREETING in spoken_instructions(product.requests(room)[0])
+    assert prompts.NEUTRAL_GREETING in spoken_instructions(product.requests(room)[0])
     assert lines(log, "[MEMORY OFF]")
     assert not product.file.exists()
     assert lines(log, "[PROFILE CREATE]", "[MEMORY STORED]") == []
@@ -328,9 +328,9 @@ async def test_a_write_that_hangs_does_not_hold_up_the_conversation(
             await asyncio.sleep(60)
             raise AssertionError("nobody waits that long")
 
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SlowToWrite(product.file), deadline=2.0))
+    product.remember_with(MemoryManager(lambda: SlowToWrite(product.file), deadline=2.0))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -348,29 +348,29 @@ async def test_two_first_calls_of_one_person_at_once_get_one_first_greeting(prod
     rooms = [server.room("first on the phone"), server.room("first on the laptop")]
     for room in rooms:
         room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await asyncio.gather(*(worker.job(room.name) for room in rooms))
         for room in rooms:
             await product.greeted(room)
         for room in rooms:
             room.close()
         await worker.idle()
-    first = [agent.FIRST_GREETING in spoken_instructions(product.requests(room)[0]) for room in rooms]
+    first = [prompts.FIRST_GREETING in spoken_instructions(product.requests(room)[0]) for room in rooms]
     assert sorted(first) == [False, True]
     assert len(product.profiles()) == 1
 
 
 async def test_somebody_who_comes_back_is_greeted_as_known(product: Product, server: Edge) -> None:
     rooms = [server.room("the first time"), server.room("the second time")]
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         for room in rooms:
             room.join(ALICE)
             await worker.job(room.name)
             await product.greeted(room)
             await over(worker, room)
     greetings = [spoken_instructions(product.requests(room)[0]) for room in rooms]
-    assert agent.FIRST_GREETING in greetings[0] and agent.RETURN_GREETING not in greetings[0]
-    assert agent.RETURN_GREETING in greetings[1] and agent.FIRST_GREETING not in greetings[1]
+    assert prompts.FIRST_GREETING in greetings[0] and prompts.RETURN_GREETING not in greetings[0]
+    assert prompts.RETURN_GREETING in greetings[1] and prompts.FIRST_GREETING not in greetings[1]
 
 
 def spoken_instructions(request: Request) -> str:
@@ -381,7 +381,7 @@ async def test_a_turn_that_is_delivered_twice_is_stored_once(
     product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
 ) -> None:
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         session, delivered = product.sessions[room.name], set[str]()
@@ -411,9 +411,9 @@ async def test_a_write_in_progress_at_the_end_of_the_call_is_kept(
             await asyncio.sleep(0.5)
             return await super().remember(user, memory)
 
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(lambda: SlowToWrite(product.file), deadline=1.5))
+    product.remember_with(MemoryManager(lambda: SlowToWrite(product.file), deadline=1.5))
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         room.text(ALICE, "I live in Oslo.")
@@ -437,7 +437,7 @@ async def test_two_calls_at_once_keep_what_they_hear_apart(product: Product, ser
         await product.say(room, person, f"My name is {person[:3]}")
         await product.chat(room, person, "Where do I live?")
 
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         await asyncio.gather(talk(hers, ALICE, "Oslo"), talk(his, BOB, "Rome"))
         for room in (hers, his):
             room.close()
@@ -452,12 +452,15 @@ async def test_two_calls_at_once_keep_what_they_hear_apart(product: Product, ser
 
 
 async def test_a_job_whose_thread_is_bound_to_somebody_else_is_still_its_own_persons(
-    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
 ) -> None:
     # what a setup function that calls set_session_user leaves behind
-    monkeypatch.setattr(agent.server, "_setup_fnc", lambda proc: set_session_user("mallory@example.com"))
+    def setup(proc: JobProcess) -> None:
+        set_session_user("mallory@example.com")
+        agent.prewarm(proc, product.services)
+
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(agent.make_server(product.services, setup)) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         await product.chat(room, ALICE, "I live in Oslo.")
@@ -473,7 +476,7 @@ async def test_a_turn_started_in_a_foreign_context_touches_nobody_elses_memory(
     origin: str, product: Product, server: Edge
 ) -> None:
     hers, his = server.room(f"alice, prompted from {origin}"), server.room(f"bob, when prompted from {origin}")
-    async with working(agent.server) as worker:
+    async with working(product.server) as worker:
         for room, person in ((his, BOB), (hers, ALICE)):
             room.join(person)
             await worker.job(room.name)

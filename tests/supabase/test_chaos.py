@@ -18,7 +18,6 @@ import psycopg
 import pytest
 from aiohttp import web
 
-import agent
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.manager import MemoryManager
 from memory.records import Turn
@@ -333,7 +332,7 @@ IN_A_CALL = [
 @pytest.fixture
 def in_a_call(world: World, product: Product, monkeypatch: pytest.MonkeyPatch) -> Product:
     """The worker's surroundings, with its memory in this world."""
-    monkeypatch.setattr(agent, "memory_manager", MemoryManager(world.store, DEADLINE))
+    product.remember_with(MemoryManager(world.store, DEADLINE))
     return product
 
 
@@ -344,7 +343,7 @@ async def test_the_shipped_worker_goes_on_with_its_call(
     caplog.set_level(logging.INFO)
     trouble = TROUBLES[name]()
     room.join(ALICE)
-    async with working(agent.server) as worker:
+    async with working(in_a_call.server) as worker:
         await worker.job(room.name)
         await in_a_call.greeted(room)
         for words in SAID:
@@ -369,7 +368,7 @@ async def test_the_shipped_worker_greets_a_moment_later_and_loses_nothing(
 ) -> None:
     caplog.set_level(logging.INFO)
     waited: list[float] = []
-    async with working(agent.server) as worker:
+    async with working(in_a_call.server) as worker:
         for who, trouble in (("bob@example.com", None), (ALICE, TROUBLES[name]())):
             if trouble:
                 await trouble.begin(world)

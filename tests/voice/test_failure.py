@@ -6,14 +6,16 @@ offline voice, told to fail.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from livekit.agents import AgentServer
 
 import agent
+from call.services import Services, Settings
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from offline.server import OfflineServer
@@ -32,14 +34,18 @@ def server() -> Iterator[Edge]:
 
 
 @pytest.fixture
-async def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[OfflineServer]:
+async def models() -> AsyncIterator[OfflineServer]:
     async with OfflineServer() as models:
-        voice = VoiceSettings(openai_base_url=models.base_url, openai_api_key="none", tts_speed=4.0)
-        monkeypatch.setattr(agent, "settings", dataclasses.replace(agent.settings, voice=voice))
-        monkeypatch.setattr(
-            agent, "memory_manager", MemoryManager(lambda: SqliteStore(tmp_path / "rapport.db"), deadline=1.5)
-        )
         yield models
+
+
+@pytest.fixture
+def worker_server(models: OfflineServer, tmp_path: Path) -> AgentServer:
+    """The shipped worker, which asks these models."""
+    voice = VoiceSettings(openai_base_url=models.base_url, openai_api_key="none", tts_speed=4.0)
+    manager = MemoryManager(lambda: SqliteStore(tmp_path / "rapport.db"), deadline=1.5)
+    services = Services(Settings(voice=voice), manager)
+    return agent.make_server(services, partial(agent.prewarm, services=services))
 
 
 def heard(room: EdgeRoom) -> str:
@@ -61,10 +67,10 @@ async def next_turn_works(room: EdgeRoom) -> None:
 
 @pytest.mark.parametrize("mode", ["error", "html", "cut", "not_json"])
 async def test_a_mind_that_fails_is_announced_and_the_next_turn_works(
-    mode: str, server: Edge, models: OfflineServer
+    mode: str, server: Edge, models: OfflineServer, worker_server: AgentServer
 ) -> None:
     room = server.room(f"mind {mode}")
-    async with working(agent.server) as worker:
+    async with working(worker_server) as worker:
         await worker.job(room.name)
         await call(room, models)
         models.fail("chat", mode, times=2)  # type: ignore[arg-type]
@@ -78,9 +84,11 @@ async def test_a_mind_that_fails_is_announced_and_the_next_turn_works(
         await worker.idle()
 
 
-async def test_a_mind_that_hangs_is_announced_in_its_own_reply(server: Edge, models: OfflineServer) -> None:
+async def test_a_mind_that_hangs_is_announced_in_its_own_reply(
+    server: Edge, models: OfflineServer, worker_server: AgentServer
+) -> None:
     room = server.room("mind hangs")
-    async with working(agent.server) as worker:
+    async with working(worker_server) as worker:
         await worker.job(room.name)
         await call(room, models)
         models.fail("chat", "hang", times=1)
@@ -93,9 +101,11 @@ async def test_a_mind_that_hangs_is_announced_in_its_own_reply(server: Edge, mod
         await worker.idle()
 
 
-async def test_a_voice_that_fails_is_announced_in_words_recorded_before(server: Edge, models: OfflineServer) -> None:
+async def test_a_voice_that_fails_is_announced_in_words_recorded_before(
+    server: Edge, models: OfflineServer, worker_server: AgentServer
+) -> None:
     room = server.room("voice fails")
-    async with working(agent.server) as worker:
+    async with working(worker_server) as worker:
         await worker.job(room.name)
         await call(room, models)
         before = room.audio_captured

@@ -1,0 +1,186 @@
+"""One person's call, from greeting to goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from livekit.agents import JobContext
+
+import metrics
+from call.acquaintance import Acquaintance, get_acquainted
+from call.assistant import Assistant
+from call.console import show_memories
+from call.prompts import GOODBYES
+from call.services import Services
+from call.turns import keep_turns, summarise
+from identity import Binding
+from memory.sessions.session import SessionMemory
+from memory.stores.protocol import StoreError
+from room.participant import Caller, room_options
+from room.private import PrivateLine
+from room.tasks import Tasks
+from voice.report import SessionReport
+from voice.session import Voice
+from voice.silence import SilenceWatch
+
+log = logging.getLogger("rapport")
+
+# How long the end of a call waits for memories that are still being written, and for its last words.
+SHUTDOWN_SECONDS = 5.0
+GOODBYE_SECONDS = 15.0
+
+
+class Call:
+    """It has one end, which begins once and runs through all its parts, whatever fails and whoever stops waiting."""
+
+    def __init__(self, services: Services, ctx: JobContext, binding: Binding, line: PrivateLine) -> None:
+        self.line = line
+        self._services = services
+        self._settings = services.settings
+        self._binding = binding
+        self._ctx = ctx
+        self._memory: SessionMemory | None = None
+        self._voice: Voice | None = None
+        self._silence: SilenceWatch | None = None
+        self._report = SessionReport()
+        self._reading = Tasks()
+        """What finds out what a turn states."""
+        self._tasks = Tasks()
+        self._end: asyncio.Task[None] | None = None
+
+    async def start(self, caller: Caller) -> None:
+        """Find out what is remembered, open the voice session, and greet. Where it fails, `end` puts away what was
+        opened."""
+        ctx, user = self._ctx, self._binding.user
+        remembering = self._memory = self._services.memory.open_session()
+        acquainting = asyncio.create_task(get_acquainted(self._services, ctx, user, remembering))
+        await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
+        try:
+            voice = self._voice = self._open_voice()
+        except BaseException:
+            acquainting.cancel()
+            raise
+        session = voice.session
+        self._silence = SilenceWatch(session, self._settings.room.idle_timeout)
+        self._report.follow(session)
+        acquaintance = await acquainting
+        keep_turns(session, remembering, self._services, voice, self._reading)
+        if ctx.is_fake_job():
+            remembering.observers.append(show_memories(session))
+        assistant = Assistant(self._services, self._binding, acquaintance, remembering, voice.apologise)
+        await session.start(
+            assistant,
+            room=ctx.room,
+            room_options=room_options(caller, self.line.track_name),
+            # on by default, and open to everybody in the room: they could read the instructions and speak as the person
+            session_host=False,
+            record=False,
+        )
+        in_a_room = not ctx.is_fake_job()
+        if in_a_room:
+            self.line.attach(session)
+        if user.remembered:
+            self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
+            self._tasks.spawn(remembering.follow_meaning())
+        session.generate_reply(instructions=await acquaintance.greeting(self._services))
+        if in_a_room:
+            self.line.let_in(session)
+        await voice.prepare_apology()
+
+    async def over(self, gone: Coroutine[Any, Any, None]) -> str:
+        """Why the call is over, when it is: the person is `gone`, or silent, or it has lasted long enough."""
+        assert self._silence  # noqa: S101 - it was started
+        ends = {
+            asyncio.ensure_future(gone): "left",
+            asyncio.ensure_future(self._silence.given_up()): "idle",
+            asyncio.ensure_future(asyncio.sleep(self._settings.room.max_call_length)): "too long",
+        }
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        reason = ends[done.pop()]
+        if reason in GOODBYES:
+            await self._say_goodbye(GOODBYES[reason])
+        return reason
+
+    async def end(self, reason: str) -> None:
+        """Wait for what is still being written, then close. Safe to call twice: the first reason counts, and each
+        caller waits for the same end. To be cancelled here ends the waiting, not the end."""
+        if self._end is None:
+            self._end = asyncio.create_task(self._close(reason), name="call_end")
+        await asyncio.shield(self._end)
+
+    async def _close(self, reason: str) -> None:
+        voice, remembering = self._voice, self._memory
+        await self._part("line", self.line.aclose())
+        if voice:
+            await self._part("voice session", voice.session.aclose())
+        await self._part("tasks", self._tasks.cancel())
+        if remembering:
+            await self._part("memory", self._finish_memory(remembering, reason))
+            remembering.close()
+        await self._part("reading of turns", self._reading.cancel())
+        if voice:
+            await self._part("connections", voice.aclose())
+            metrics.SESSIONS_ENDED.labels(reason).inc()
+            log.info("[SESSION END] for user: %s", self._binding.user.uuid)
+            log.info("[SESSION REPORT] %s", self._report.json(**self._facts(reason)))
+        self._binding.close()
+
+    async def _part(self, what: str, ending: Coroutine[Any, Any, object]) -> None:
+        """One part of the end. Its failure is told, and keeps none of the others from their end."""
+        try:
+            async with asyncio.timeout(self._services.part_seconds):
+                await ending
+        except Exception as error:  # its text may hold what somebody said
+            log.error("[SESSION END] its %s could not be ended: %s", what, type(error).__name__)
+
+    async def _finish_memory(self, remembering: SessionMemory, reason: str) -> None:
+        """Nothing that was said is lost by the end: it is kept, and written."""
+        settings = self._settings.memory
+        if self._voice and settings.memory_extraction == "llm" and settings.transcript_retention_days:
+            await summarise(self._voice, remembering, SHUTDOWN_SECONDS)
+        metrics.WRITES_WAITING.set(await remembering.end(reason, SHUTDOWN_SECONDS))
+
+    def _open_voice(self) -> Voice:
+        prepared = self._ctx.proc.userdata.get("prepared") or self._services.prepare()
+        return self._services.open_voice(self._settings.voice, prepared)
+
+    def _facts(self, reason: str) -> dict[str, object]:
+        stored = self._memory.stored if self._memory else None
+        return {
+            "user": str(self._binding.user.uuid),
+            "job": self._ctx.job.id,
+            "session": str(stored.id) if stored else None,
+            "conversation": str(stored.conversation) if stored else None,
+            "resumed": bool(stored and stored.resumed),
+            "ended": reason,
+        }
+
+    async def _stay_acquainted(
+        self, assistant: Assistant, acquaintance: Acquaintance, remembering: SessionMemory
+    ) -> None:
+        """Tell the agent of a store that answers late, and the store that the session is alive."""
+        await remembering.loaded.wait()
+        if acquaintance.stored is None and remembering.stored:
+            await assistant.get_acquainted(Acquaintance(acquaintance.user, remembering.stored))
+        while True:
+            await asyncio.sleep(self._services.heartbeat)
+            metrics.WRITES_WAITING.set(remembering.waiting)
+            try:
+                await remembering.touch()
+            except StoreError as error:
+                log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
+
+    async def _say_goodbye(self, instructions: str) -> None:
+        if self._voice:
+            try:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._voice.session.generate_reply(instructions=instructions).wait_for_playout()
+            except (TimeoutError, RuntimeError) as error:
+                log.warning("[VOICE FAILED] no goodbye: %s", type(error).__name__)

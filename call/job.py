@@ -1,0 +1,110 @@
+"""One job: one room, and the calls with the people in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from livekit import rtc
+from livekit.agents import JobContext
+
+from call.call import Call
+from call.services import Services
+from identity import Binding, IdentityError, open_seat, printable
+from room.participant import Attendance, Caller, leave
+from room.private import Lines
+from room.tasks import Tasks
+
+log = logging.getLogger("rapport")
+
+
+class Job:
+    """What a job has to do with its room: who is there, and the calls that it must put away when it ends."""
+
+    def __init__(self, services: Services, ctx: JobContext) -> None:
+        """Make it before `connect()`: from then on nothing that people say or type is missed."""
+        self._services = services
+        self._ctx = ctx
+        self._attendance = Attendance(ctx.room, services.settings.room)
+        self._lines = Lines(ctx.room, services.settings.room.room_policy)
+        self._seated: set[Caller] = set()
+        self._calls: list[Call] = []
+        self._tasks = Tasks()
+        self._why = "stopped"
+        """Why the job is over: until something else is known, its worker ends."""
+        ctx.room.on("disconnected", self._on_disconnected)
+
+    async def talk_to_one(self, binding: Binding, identity: str | None) -> None:
+        """The call with the person of that identity, or with who is there first. Raises `NobodyCame`,
+        `IdentityError`."""
+        if self._ctx.is_fake_job():
+            await self._talk_to(Caller(self._services.settings.room.console_identity), binding)
+        else:
+            await self._talk_to(await self._attendance.first(identity), binding)
+
+    async def talk_to_everyone(self) -> None:
+        """A call with each person who comes, each in a context of their own. Raises `NobodyCame`."""
+        caller = await self._attendance.first()
+        self._tasks.spawn(self._receive(caller))
+
+    async def end(self) -> None:
+        """Put everything away. Safe to call twice."""
+        await self._tasks.cancel()
+        try:
+            await asyncio.gather(*(call.end(self._why) for call in self._calls), return_exceptions=True)
+        finally:
+            await self._lines.aclose()
+
+    def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if reason in (rtc.DisconnectReason.ROOM_CLOSED, rtc.DisconnectReason.ROOM_DELETED):
+            self._why = "left"
+
+    async def _receive(self, caller: Caller) -> None:
+        while True:
+            self._seated.add(caller)
+            self._tasks.spawn(self._seat(caller))
+            caller = await self._attendance.newcomer(besides=self._seated)
+
+    async def _seat(self, caller: Caller) -> None:
+        """One person's place in the room, for as long as they are there."""
+        for pause in self._services.start_pauses:
+            await asyncio.sleep(pause)
+            try:
+                await self._talk_to(caller, open_seat(self._ctx))
+            except IdentityError as error:
+                log.error("[SESSION REFUSED] %s", error)
+                return
+            except Exception as error:  # nothing that one person's call meets may leave them alone for ever
+                log.error("[SESSION FAILED] a call could not be started: %s", type(error).__name__)
+            else:
+                return
+        await self._attendance.gone(caller)
+        self._seated.discard(caller)
+
+    async def _talk_to(self, caller: Caller, binding: Binding) -> None:
+        user = binding.bind(caller.identity, caller.kind)
+        log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
+        call = Call(self._services, self._ctx, binding, self._lines.open_to(caller.identity))
+        self._calls.append(call)
+        try:
+            await call.start(caller)
+        except Exception:
+            await self._put_away(call, "failed")
+            raise
+        if not self._ctx.is_fake_job():
+            self._tasks.spawn(self._let_go(call, caller))
+
+    async def _let_go(self, call: Call, caller: Caller) -> None:
+        reason = await call.over(self._attendance.gone(caller))
+        if len(self._calls) == 1:
+            self._why = reason
+            await leave(self._ctx)
+            return
+        await self._put_away(call, reason)
+        if reason == "left":  # who was sent away would be called back in the same moment
+            self._seated.discard(caller)
+
+    async def _put_away(self, call: Call, reason: str) -> None:
+        self._calls.remove(call)
+        await self._lines.close(call.line)
+        await call.end(reason)

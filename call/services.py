@@ -1,0 +1,70 @@
+"""What a worker is made of. It is made once and handed down: nothing in a call looks for it anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import metrics
+from identity import IdentitySettings
+from memory.manager import MemoryManager
+from memory.operate.housekeeping import HEARTBEAT_SECONDS
+from memory.sessions.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
+from memory.settings import MemorySettings, open_store
+from metrics import MetricsSettings
+from room.participant import RoomSettings
+from room.rescue import RescueSettings
+from voice.session import Prepared, Voice, embeddings_client, prepare
+from voice.settings import VoiceNotConfigured, VoiceSettings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the worker reads from its environment, read once."""
+
+    identity: IdentitySettings = field(default_factory=IdentitySettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    rescue: RescueSettings = field(default_factory=RescueSettings)
+    room: RoomSettings = field(default_factory=RoomSettings)
+    voice: VoiceSettings = field(default_factory=VoiceSettings)
+
+
+@dataclass(frozen=True)
+class Services:
+    """One worker process's parts. `open_voice` makes the voice of one call."""
+
+    settings: Settings
+    memory: MemoryManager
+    prepare: Callable[[], Prepared] = prepare
+    open_voice: Callable[[VoiceSettings, Prepared], Voice] = Voice
+    heartbeat: float = HEARTBEAT_SECONDS
+    """How often, in seconds, a call tells the store that it lives."""
+    start_pauses: tuple[float, ...] = (0.0, 1.0, 5.0)
+    """How many seconds are waited before each try to start the call of one of several people."""
+    part_seconds: float = 20.0
+    """How long any one part of a call's end may take. A session waits for its last words and for tools."""
+
+
+def services_of(settings: Settings) -> Services:
+    """The parts that the settings name. Opens nothing yet."""
+    memory = MemoryManager(
+        lambda: open_store(settings.memory),
+        deadline=settings.memory.memory_deadline,
+        measure=metrics.measure_store,
+        open_embedder=lambda: open_embedder(settings),
+        measure_embedding=metrics.measure_embedding,
+    )
+    return Services(settings, memory)
+
+
+def open_embedder(settings: Settings) -> Embedder | None:
+    """What finds memories by their meaning, where EMBEDDINGS asks for it. Raises `EmbeddingsOff`."""
+    if settings.memory.embeddings == "local":
+        return LocalEmbedder()
+    if settings.memory.embeddings == "openai":
+        try:
+            return OpenAIEmbedder(embeddings_client(settings.voice), settings.voice.embeddings_model)
+        except VoiceNotConfigured as error:
+            raise EmbeddingsOff(str(error)) from error
+    return None
