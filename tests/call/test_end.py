@@ -15,6 +15,7 @@ from call.call import Call
 from call.services import Services, Settings
 from identity import Binding, BindingState
 from memory.settings import MemorySettings
+from tests.room.worker import until
 
 PARTS = ["line", "voice session", "memory", "connections"]
 ENDED = ["line", "voice session", "memory", "memory closed", "connections"]
@@ -79,8 +80,7 @@ async def test_who_stops_waiting_for_the_end_does_not_stop_it() -> None:
     going_on = asyncio.Event()
     parts = Parts({"memory": going_on.wait})
     waiting = asyncio.create_task(parts.call.end("left"))
-    while parts.ended != ["line", "voice session"]:
-        await asyncio.sleep(0)
+    await until(lambda: parts.ended == ["line", "voice session"], "the end to come to the memory")
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     going_on.set()
