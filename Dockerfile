@@ -21,7 +21,8 @@ RUN uv pip install --python .venv --compile-bytecode -r pyproject.toml -c requir
 # what a plugin needs beside its wheel; else the first call would fetch it
 RUN .venv/bin/python -m livekit.agents download-files
 COPY . .
-RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash agent.py identity.py metrics.py call memory room voice
+RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+    agent.py environment.py identity.py metrics.py call memory room voice
 
 FROM python:${PYTHON}-slim
 # the number is what Kubernetes checks with `runAsNonRoot`

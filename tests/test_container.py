@@ -254,7 +254,7 @@ def test_the_image_has_bytecode_for_everything_and_nothing_of_the_tests(image: I
     assert len(ours) > 20
     assert [file for file in [*ours, *theirs] if file not in compiled] == []
     top = {file.relative_to(app).parts[0] for file in ours}
-    assert top == {"agent.py", "call", "identity.py", "memory", "metrics.py", "room", "voice"}
+    assert top == {"agent.py", "call", "environment.py", "identity.py", "memory", "metrics.py", "room", "voice"}
     assert [name for name in ("pytest", "pocketsphinx", "espeakng_loader") if (packages / name).exists()] == []
 
 
