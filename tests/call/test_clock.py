@@ -1,0 +1,44 @@
+"""The agent knows the day and the hour where its people are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from call.clock import ClockSettings, spoken_time
+
+FRIDAY_NIGHT_IN_UTC = datetime(2026, 11, 27, 23, 34, tzinfo=UTC)
+
+
+@pytest.fixture
+def machine_in_auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    monkeypatch.delenv("TIMEZONE", raising=False)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_without_a_setting_it_is_the_machines_own_time(machine_in_auckland: None) -> None:
+    now = FRIDAY_NIGHT_IN_UTC.astimezone(ClockSettings().zone)
+    assert spoken_time(now) == "It is Saturday, 28 November 2026, 12:34."
+    assert ClockSettings().now().utcoffset() == datetime.now(ZoneInfo("Pacific/Auckland")).utcoffset()
+
+
+def test_a_zone_that_is_set_wins(machine_in_auckland: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMEZONE", "America/Los_Angeles")
+    now = FRIDAY_NIGHT_IN_UTC.astimezone(ClockSettings().zone)
+    assert spoken_time(now) == "It is Friday, 27 November 2026, 15:34."
+
+
+@pytest.mark.parametrize("name", ["Atlantis/Main", "../etc/passwd", "GMT+25", "Lisbon", "/UTC"])
+def test_an_unknown_zone_says_what_to_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMEZONE", name)
+    with pytest.raises(ValidationError, match="use an IANA name, such as Europe/Lisbon"):
+        ClockSettings()
