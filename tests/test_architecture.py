@@ -1,7 +1,7 @@
 """Who may know whom, and how large a room may be.
 
-Imports inside of functions count for who knows whom, and not for cycles: they are none when the program starts. What only
-a type checker sees counts for neither.
+Imports inside of functions count for who knows whom, and not for cycles: they are none when the program starts. What
+only a type checker sees counts for neither.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A session in each place that a LiveKit job runs our code, each started from a foreign context: the right user or
 `NoSessionUser`, never another.
 
-The places are the rows of livekit-facts 2. One whole job is lived through for each way of starting it, with code in
-every place that asks "who is this for?"; then each place is a test of its own. What the jobs are started from:
+The places are all that the framework calls our code from. One whole job is lived through for each way of starting it,
+with code in every place that asks "who is this for?"; then each place is a test of its own. What the jobs are started
+from:
 
     nobody     a context in which nobody is bound, as in production
     script     a context in which mallory was bound outside any job
