@@ -6,12 +6,14 @@ no filter, shows that the line does quote; the ones behind it are those of produ
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import gc
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -25,6 +27,7 @@ from livekit.agents.cli.log import ColoredFormatter, JsonFormatter
 from livekit.protocol import models
 
 from call import logs
+from room.tasks import Tasks
 from tests.conftest import ROOT
 from tests.room.edge import Edge, EdgeRoom, edge
 from tests.room.models import Call, ScriptedSTT, spoken
@@ -36,6 +39,7 @@ ILL = "I have shingles"
 PLANTED = ("alice", "wonder", "shingles")
 WHO = "[SESSION INIT] Identity: "
 """The one line that says who."""
+PARTS = ("*.py", "call/**/*.py", "memory/**/*.py", "room/**/*.py", "voice/**/*.py")
 _FORMATS = {
     "json": JsonFormatter(),
     "colored": ColoredFormatter("%(asctime)s %(esc_levelcolor)s%(levelname)s %(name)s %(message)s %(extra)s"),
@@ -275,6 +279,52 @@ def test_it_is_put_on_once_and_last(output: Output) -> None:
         handler.addFilter(adds)
     logs.install()
     assert [handler.filters for handler in output.handlers] == [[adds, logs.harmless]] * len(output.handlers)
+
+
+# -- our own lines, which the filter takes at their word
+
+
+async def test_what_is_said_of_memories_and_of_strangers(product: Product, room: EdgeRoom, output: Output) -> None:
+    """Keys are made of a person's words, whoever makes them: a model, our rules, or a caller."""
+    asked = {
+        "Keep that.": Call("remember", {"category": "FACT", "key": "shingles_since", "value": "May"}),
+        "Forget that.": Call("forget", {"keys": ["shingles_since"]}),
+    }
+    product.mind = lambda request: (
+        "Well." if request.tool_has_answered or request.words not in asked else asked[request.words]
+    )
+    async with call(product, room):
+        room.join("bob.wonder@example.com")
+        room.text("bob.wonder@example.com", "Let me in.")
+        for words in asked:
+            await product.chat(room, ALICE, words)
+        await product.chat(room, ALICE, "My doctor for shingles is Alice Wonder.")
+    assert "[MEMORY STORED]" in output.of("plain") and "[MEMORY FORGOTTEN]" in output.of("plain")
+    assert "[INPUT REFUSED]" in output.of("plain")
+    assert output.quotes("plain") == []
+
+
+async def test_what_is_said_of_a_task_of_ours_that_fails(output: Output) -> None:
+    async def fails() -> None:
+        raise ValueError(ILL)
+
+    tasks = Tasks()
+    tasks.spawn(fails())
+    await until(lambda: "ValueError" in output.of("plain"), "the failure to be told")
+    assert output.quotes("plain") == []
+
+
+def test_nothing_that_needs_escaping_is_logged() -> None:
+    """What a person or a front end chose is made `printable`: an identity is, in the one line that says who."""
+    logged = [
+        ast.unparse(node)
+        for module in (path for part in PARTS for path in ROOT.glob(part))
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call)
+        and re.match(r"_?log\.(info|warning|error|critical|exception)$", ast.unparse(node.func))
+    ]
+    assert len(logged) > 30
+    assert [line for line in logged if "printable(" in line and WHO not in line] == []
 
 
 # -- from a process of its own
