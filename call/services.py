@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import metrics
+from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.manager import MemoryManager
 from memory.operate.housekeeping import HEARTBEAT_SECONDS
@@ -22,6 +23,7 @@ from voice.settings import VoiceNotConfigured, VoiceSettings
 class Settings:
     """Everything the worker reads from its environment, read once."""
 
+    clock: ClockSettings = field(default_factory=ClockSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -9,6 +9,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import identity
+from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.settings import MemorySettings
 from metrics import MetricsSettings
@@ -18,6 +19,7 @@ from voice.settings import VoiceSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     IdentitySettings,
+    ClockSettings,
     MemorySettings,
     MetricsSettings,
     RescueSettings,
