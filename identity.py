@@ -16,6 +16,7 @@ hooks can still reach. Where both speak, they must say the same.
 from __future__ import annotations
 
 import functools
+import hashlib
 import sys
 import unicodedata
 from collections.abc import Generator
@@ -141,6 +142,11 @@ def session_user(identity: str, settings: IdentitySettings | None = None, *, kin
 def printable(text: str) -> str:
     """The text for a log line: all but plain ASCII is escaped, so that look-alikes differ and no line can be forged."""
     return text.encode("unicode_escape").decode()
+
+
+def pseudonym(name: str) -> str:
+    """What stands in a log line for a room, whose name may be a person's: the first 12 digits of its SHA-256."""
+    return hashlib.sha256(name.encode(errors="replace")).hexdigest()[:12]
 
 
 def _refuse_unusable(identity: str) -> None:

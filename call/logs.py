@@ -3,7 +3,7 @@
 Our own loggers (`rapport…`) are written so. Other people's are not: the framework logs the arguments of tools, words
 that come too late, the texts of errors, and the room's name beside each line of a job. Of their lines only what the
 program itself says is let through: texts that stand in the function that logs, numbers, the kinds of errors, and fields
-on a list. DEBUG lines pass as they are, and do carry text.
+on a list; `room` becomes `room_hash`. DEBUG lines pass as they are, and do carry text.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import traceback
 from collections.abc import Mapping
 from numbers import Number
 
+from identity import pseudonym
+
 _OURS = "rapport"
 _HIDDEN = "…"
 _LONGEST = 2_000  # characters of a line; the framework has logged whole documents
+_COUNT = re.compile(r"-?\d{1,3}(\.\d+)?(ms|s)?")  # an exit code, a duration; longer ones may be somebody's numbers
 _OF_EACH_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 # Texts that the framework, its server and its operator make up. Those that a person or a model may choose (the names of
@@ -25,7 +28,7 @@ _OF_EACH_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asct
 _FIELDS = frozenset(
     """
     agent_name audio_output base_url call_id deployment dispatch_id error_type exception_type id impl_id item_id job_id
-    label llm model plugin previous_item_id region request_id room_id rtc-version speech_id stt thread_name
+    label llm model plugin previous_item_id region request_id room_hash room_id rtc-version speech_id stt thread_name
     track_id tts type url version
     """.split()
 )
@@ -70,9 +73,11 @@ def _keep_what_the_program_says(record: logging.LogRecord) -> None:
 def _known_parts(text: str, written: frozenset[str]) -> str:
     """A text that was put together when it ran, without what the program put in; empty where nothing is left."""
     phrases = sorted((phrase for phrase in written if " " in phrase and len(phrase) > 4), key=len, reverse=True)
-    known = "|".join(map(re.escape, phrases)) or "(?!)"
-    kept = re.sub(f"({known})|.", lambda part: part[1] or _HIDDEN, text[:_LONGEST], flags=re.DOTALL)
-    return re.sub(f"{_HIDDEN}+", _HIDDEN, kept) if kept.strip(_HIDDEN) else ""
+    parts = re.split(f"({'|'.join(map(re.escape, phrases)) or '(?!)'})", text[:_LONGEST])
+    for gap in range(0, len(parts), 2):
+        if not _COUNT.fullmatch(parts[gap]):
+            parts[gap] = _HIDDEN[: len(parts[gap])]
+    return "".join(parts) if len(parts) > 1 else ""
 
 
 def _texts_of_the_caller(record: logging.LogRecord) -> frozenset[str]:
@@ -92,6 +97,8 @@ def _value(value: object) -> object:
 def _keep_field(record: logging.LogRecord, name: str, value: object) -> None:
     if (kept := _value(value)) is _HIDDEN and name in _FIELDS and isinstance(value, str):
         kept = value
+    if name == "room" and isinstance(value, str):
+        record.room_hash = pseudonym(value)
     if kept is _HIDDEN or name.startswith("lk.pii."):
         delattr(record, name)
     else:

@@ -21,6 +21,7 @@ import psutil
 import pytest
 from livekit import api
 
+from identity import pseudonym
 from tests.rooms.person import DEPARTURE_SECONDS, Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked, Models
@@ -362,7 +363,7 @@ async def _a_worker_dies(workers: list[Worker], room: str, after: float, gone: a
     """So many seconds after it has taken the job; which one."""
 
     def busy() -> list[Worker]:
-        return [each for each in workers if any(line.get("room") == room for line in each.log())]
+        return [each for each in workers if any(line.get("room_hash") == pseudonym(room) for line in each.log())]
 
     await until(busy, "a worker to take the job")
     await asyncio.sleep(after)

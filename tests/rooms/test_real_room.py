@@ -193,7 +193,7 @@ async def test_words_typed_before_the_agent_learns_of_their_sender_are_answered(
 async def test_nobody_can_read_or_steer_the_session_through_its_own_channel(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh
 ) -> None:
-    ignored = len(worker.logged("ignoring byte stream with topic 'lk.agent.session'"))
+    ignored = len(worker.logged("ignoring byte stream with topic"))
     async with _eve_beside_alice(livekit_server, fresh) as (alice, eve):
         agent = await eve.meet()
         async with _session_channel(eve.room, agent.identity) as session:
@@ -202,7 +202,7 @@ async def test_nobody_can_read_or_steer_the_session_through_its_own_channel(
                 for attempt in (session.get_agent_info(), session.get_chat_history(), session.run("my cat is Tilda"))
             ]
             # the job got all three, and nobody took them
-            await worker.logs("ignoring byte stream with topic 'lk.agent.session'", times=ignored + 3)
+            await worker.logs("ignoring byte stream with topic", times=ignored + 3)
             await alice.type("my favorite color is blue")
             await alice.answer()
             answered = [attempt for attempt in attempts if attempt.done()]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
 
+from identity import pseudonym
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.process import Program, until
 
@@ -101,7 +102,7 @@ class Worker:
 
     def jobs(self, room: str) -> list[int]:
         """The process ids of the jobs in this room that have said something, oldest first."""
-        pids = [line["pid"] for line in self.log() if line.get("room") == room and "pid" in line]
+        pids = [line["pid"] for line in self.log() if line.get("room_hash") == pseudonym(room) and "pid" in line]
         return [pid for pid in dict.fromkeys(pids) if pid != self.program.pid]
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ from livekit.agents import AgentServer, JobContext, JobProcess, ModelSettings, R
 import agent
 from identity import NoSessionUser, current_user
 
-log = logging.getLogger("probe")
+log = logging.getLogger("rapport.probe")
 
 
 def ask(place: str) -> None:
