@@ -21,6 +21,7 @@ from uuid import UUID
 from livekit.agents import AgentServer, JobContext, JobProcess
 
 import metrics
+from call import logs
 from call.acquaintance import email_in
 from call.job import Job
 from call.services import Services, Settings, services_of
@@ -30,7 +31,7 @@ from identity import (
     get_session_livekit_identity,
     get_session_user_uuid,
     open_binding,
-    printable,
+    pseudonym,
     set_session_user,
 )
 from memory.operate.housekeeping import Housekeeping
@@ -87,6 +88,7 @@ async def ensure_profile_exists(user_uuid: UUID | str, original_identity: str | 
 
 def prewarm(proc: JobProcess, services: Services = services) -> None:
     """Runs in each job process before it has a job: hand it its parts, and load what would make a person wait."""
+    logs.install()
     proc.userdata["services"] = services
     proc.userdata["prepared"] = services.prepare()
     prepare_store(services.settings.memory)
@@ -104,7 +106,7 @@ async def entrypoint(ctx: JobContext) -> None:
             binding.bind(identity)
         await ctx.connect()
         if is_superfluous(ctx):
-            log.warning("[JOB SUPERFLUOUS] another agent is in this room already: %s", printable(ctx.job.room.name))
+            log.warning("[JOB SUPERFLUOUS] another agent is in room %s already", pseudonym(ctx.job.room.name))
             await withdraw(ctx)
             ctx.shutdown(reason="superfluous")
         elif settings.room.room_policy is RoomPolicy.EVERYONE and not ctx.is_fake_job():
@@ -167,6 +169,7 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         elif not chores:
             chores.spawn(housekeeping.run())
 
+    server.on("worker_started", logs.install)
     server.on("worker_registered", keep_house)
     return server
 
