@@ -96,6 +96,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "VOICE_MODE": "realtime",
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
+        "TIMEZONE": "Europe/Lisbon",
     }
     before = getattr(cls(), field)
     monkeypatch.setenv(name, other.get(name, "something-else"))
