@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
-CODE := agent.py identity.py metrics.py call memory room voice talk.py offline bench
+CODE := agent.py identity.py metrics.py call memory room voice talk.py terminal offline bench
 
 .DEFAULT_GOAL := help
 .PHONY: help talk start test test-rooms soak stack bench lint types lock clean clean-stack
