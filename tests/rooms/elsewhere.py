@@ -85,7 +85,7 @@ class PersonElsewhere:
             await self._gone()
 
     async def drop(self) -> None:
-        """Vanish: nobody is told. The server notices after 21 s, or when they come back (rooms-facts 3)."""
+        """Vanish: nobody is told. The server notices after 21 s, or when they come back."""
         self._signal(signal.SIGKILL)
         await self._gone()
 

@@ -1,4 +1,4 @@
-"""Who does this code work for? Asked in every place of one real job on a real server (livekit-facts 2)."""
+"""Who does this code work for? Asked in every place of one real job on a real server."""
 
 from __future__ import annotations
 

@@ -230,10 +230,10 @@ class LiveKitServer:
             "bind_addresses": [HOST],
             "keys": {self.key: self.secret},
             "logging": {"level": "info", "json": False},
-            # its own gate: no room for a worker whose load is above this (rooms-facts 0.1), and the machine that runs
+            # its own gate: no room for a worker whose load is above this, and the machine that runs
             # tests is busy. A worker that reports 1 gets none in any case.
             "agents": {"target_load": 1.5},
-            # Loopback only takes all of these (rooms-facts 0.10). Media over TCP would listen on every interface
+            # Loopback only takes all of these. Media over TCP would listen on every interface
             # whatever one says, so there is none.
             "rtc": {
                 "tcp_port": 0,

@@ -85,8 +85,7 @@ class Worker:
         }
 
     def start(self) -> None:
-        """Returns when it is registered: before that the server has nobody to send (rooms-facts 0.2, 0.4). Raises
-        `NotReady`."""
+        """Returns when it is registered: before that the server has nobody to send. Raises `NotReady`."""
         command = [sys.executable, "-m", "livekit.agents", "start", *self._options, str(self._agent)]
         self.program.run(command, environment=self._environment, folder=ROOT)
         self.program.ready_when(lambda: self.logged("registered worker"), READY_SECONDS, "it registers")
