@@ -18,8 +18,8 @@ ROOT = TESTS.parent
 SPEECH = TESTS / "fixtures" / "speech"
 HASTY = "1.4"  # times the usual speed of the voice; at 2.0 our recogniser does not understand it any more
 PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
-IN_REAL_TIME = ("rooms", "test_conversations.py")
-"""Where people speak: their tests wait for sound, and disturb each other when they run at once."""
+IN_REAL_TIME = ("rooms", "terminal", "test_conversations.py")
+"""Where sound is waited for and timed: such tests disturb each other when they run at once."""
 
 
 def share(nodeid: str) -> str:
