@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
-CODE := agent.py environment.py identity.py metrics.py call memory room voice talk.py offline bench
+CODE := agent.py environment.py identity.py metrics.py call memory room voice talk.py terminal offline bench
 
 .DEFAULT_GOAL := help
 .PHONY: help talk start test test-rooms soak stack bench lint types lock clean clean-stack
@@ -25,7 +25,7 @@ start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_AP
 	@$(PYTHON) -m livekit.agents start agent.py
 
 test: .venv/.dev ## Run the tests. Servers they need are fetched and built once, in minutes (make stack).
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n 2 $(ARGS)
 
 test-rooms: .venv/.dev ## Run all tests in real rooms, on a real livekit-server; make test has one of each kind.
 	$(PYTHON) -m pytest -m "rooms and not soak" $(ARGS)

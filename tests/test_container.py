@@ -91,6 +91,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         "bench/imports.py",
         "offline/server.py",
         "talk.py",
+        "terminal/process.py",
         "tests/conftest.py",
         "tests/fixtures/speech/blue.rms.wav",
     ],

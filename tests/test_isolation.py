@@ -81,6 +81,7 @@ async def in_two_processes(count: int, talk: Talk, home: Path, *, aloud: bool) -
     }
 
 
+@pytest.mark.thorough
 async def test_people_in_two_processes_at_once_keep_what_is_theirs(talk: Talk, home: Path) -> None:
     await in_two_processes(2, talk, home, aloud=False)
 

@@ -24,3 +24,10 @@ def test_the_program_in_the_readme_runs_from_the_repositorys_root(tmp_path: Path
         check=False,
     )
     assert done.stdout.splitlines()[-1:] == ["User isolation working!"], done.stderr
+
+
+def test_whatever_we_tell_people_to_make_can_be_made() -> None:
+    targets = {*re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)}
+    texts = [ROOT / "README.md", ROOT / "Makefile", *(path for path in ROOT.rglob("*.py") if ".venv" not in path.parts)]
+    told = {(path.name, name) for path in texts for name in re.findall(r"`make (?:-s )?([a-z-]+)", path.read_text())}
+    assert {(path, name) for path, name in told if name not in targets} == set()

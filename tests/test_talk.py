@@ -5,8 +5,6 @@ The agent here is a small one of LiveKit's with a parrot for a language model, s
 
 from __future__ import annotations
 
-import array
-import asyncio
 import json
 import os
 import pty
@@ -18,13 +16,12 @@ import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from livekit.protocol.agent_pb import agent_session as pb
 
 import talk
+from tests.terminal.wav import write_wav
 
 ROOT = Path(__file__).parent.parent
 
@@ -172,18 +169,6 @@ def gone(processes: list[psutil.Process], seconds: float) -> bool:
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 
 
-def write_wav(path: Path, *, rate: int = 16_000, channels: int = 1, width: int = 2, seconds: float = 0.3) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        for moment in range(int(rate * seconds)):  # a square wave, the same on all channels
-            file.writeframesraw(
-                (8000 if moment // 40 % 2 else -8000).to_bytes(2, "little", signed=True)[:width] * channels
-            )
-    return path
-
-
 # --- conversations ---------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +292,7 @@ def test_a_worker_that_dies_is_an_error_event_with_its_exit_code(agent: Path) ->
     ("code", "arguments", "said"),
     [
         pytest.param(
-            "import nothere", (), "exit code 1. Python finds no module nothere: run `make setup`", id="no module"
+            "import nothere", (), "exit code 1. Python finds no module nothere: run `make talk`", id="no module"
         ),
         pytest.param(
             AGENT.replace("    turns =", "    raise OSError('no disk')\n    turns ="),
@@ -338,7 +323,7 @@ def test_an_offline_voice_that_does_not_start_is_explained(agent: Path) -> None:
     result = run_talk("--agent", agent, "--json")
     (line,) = result.stdout.splitlines()
     assert json.loads(line)["event"] == "error"
-    for said in ("offline voice", "exit code 1", "make setup", "OPENAI_API_KEY"):
+    for said in ("offline voice", "exit code 1", "make talk", "OPENAI_API_KEY"):
         assert said in json.loads(line)["text"]
     assert result.returncode == 1
 
@@ -370,200 +355,3 @@ def test_any_voice_setting_will_do_and_the_environment_beats_the_file(tmp_path: 
     (tmp_path / ".env").write_text("LLM_API_KEY=k\nSTT_API_KEY=\n")
     assert talk.has_voice(tmp_path, {})
     assert not talk.has_voice(tmp_path, {"LLM_API_KEY": ""})
-
-
-# --- ears and mouth --------------------------------------------------------------------------------------------------
-
-
-def test_a_stereo_recording_becomes_the_mean_of_its_channels(tmp_path: Path) -> None:
-    with wave.open(str(tmp_path / "stereo.wav"), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(48_000)
-        file.writeframes(array.array("h", [100, 300, -32768, -32768]).tobytes())
-    recording = talk.Recording.read(tmp_path / "stereo.wav")
-    assert array.array("h", recording.at_wire_rate()).tolist() == [200, -32768]
-
-
-@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
-def test_a_recording_of_any_rate_keeps_its_length(tmp_path: Path, rate: int) -> None:
-    recording = talk.Recording.read(write_wav(tmp_path / "a.wav", rate=rate, seconds=1.5))
-    assert len(recording.at_wire_rate()) / 96_000 == pytest.approx(1.5, rel=0.01)
-
-
-async def test_the_microphone_sends_whole_frames_in_real_time_and_silence_between() -> None:
-    sent: list[bytes] = []
-
-    async def send(frame: bytes) -> None:
-        sent.append(frame)
-
-    microphone = talk.Microphone(send)
-    running = asyncio.create_task(microphone.run())
-    await asyncio.sleep(0.1)
-    begun = time.monotonic()
-    await microphone.say(b"\1" * (talk.FRAME_BYTES * 10 + 2))
-    took = time.monotonic() - begun
-    await asyncio.sleep(0.1)
-    running.cancel()
-    assert 0.17 < took < 0.5
-    assert {len(frame) for frame in sent} == {talk.FRAME_BYTES}
-    spoken = b"".join(sent)
-    assert spoken.strip(b"\0") == b"\1" * (talk.FRAME_BYTES * 10 + 2)
-    assert spoken.startswith(bytes(talk.FRAME_BYTES))
-    assert spoken.endswith(bytes(talk.FRAME_BYTES))
-
-
-class Played:
-    """A speaker that runs, and when it said that it had finished."""
-
-    def __init__(self, *, instant: bool = False) -> None:
-        self.finished: list[float] = []
-        self.speaker = talk.Speaker(self._note, instant=instant)
-        self.speaker.kept = bytearray()
-
-    async def __aenter__(self) -> Played:
-        self._running = asyncio.create_task(self.speaker.run())
-        self._begun = time.monotonic()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._running.cancel()
-
-    async def _note(self) -> None:
-        self.finished.append(time.monotonic() - self._begun)
-
-    def play(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.02)):
-            self.speaker.play(b"\1" * talk.FRAME_BYTES)
-
-
-async def test_the_speaker_finishes_when_an_answer_has_been_heard_not_when_it_has_been_sent() -> None:
-    async with Played() as played:
-        played.play(0.3)
-        played.speaker.flush()
-        assert not played.speaker.idle
-        await asyncio.sleep(0.2)
-        assert played.finished == []
-        await asyncio.sleep(0.3)
-        assert played.finished == [pytest.approx(0.3, abs=0.1)]
-        assert played.speaker.idle
-        assert len(played.speaker.kept or b"") / 96_000 == pytest.approx(0.3)
-
-
-async def test_an_interrupted_speaker_forgets_the_rest_and_keeps_only_what_was_heard() -> None:
-    async with Played() as played:
-        played.play(1.0)
-        played.speaker.flush()
-        await asyncio.sleep(0.1)
-        played.speaker.clear()
-        await asyncio.sleep(0.1)
-        assert played.speaker.idle
-        assert played.finished == [], "the worker has stopped waiting for this one"
-        assert len(played.speaker.kept or b"") / 96_000 < 0.3
-
-
-async def test_a_flush_after_an_interruption_is_answered_at_once() -> None:
-    async with Played() as played:
-        played.play(1.0)
-        await asyncio.sleep(0.05)
-        played.speaker.clear()
-        played.speaker.flush()
-        await asyncio.sleep(0.1)
-        assert len(played.finished) == 1, "the worker waits for it (tcp_console.py `flush`)"
-
-
-async def test_nobody_listens_to_a_typed_conversation_so_its_speaker_is_instant() -> None:
-    async with Played(instant=True) as played:
-        played.play(5.0)
-        played.speaker.flush()
-        await asyncio.sleep(0.05)
-        assert len(played.finished) == 1
-        assert played.speaker.idle
-
-
-# --- when an answer is over -------------------------------------------------------------------------------------------
-
-
-class Told:
-    """A conversation that is told events, on a clock that is moved by hand."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 100.0
-        monkeypatch.setattr(talk.time, "monotonic", lambda: self.now)
-        transport = talk.ConsoleTransport.__new__(talk.ConsoleTransport)
-        self.conversation = talk.Conversation(transport, talk.Printer(as_json=True, typed=False), spoken=True)
-        self._receive: Any = transport.receive
-
-    def after(self, seconds: float, **event: Any) -> None:
-        self.now += seconds
-        self._receive(pb.AgentSessionMessage(event=pb.AgentSessionEvent(**event)))
-
-    def turn(self, seconds: float, role: int, text: str) -> None:
-        message = pb.ChatMessage(role=role, content=[pb.ChatMessage.ChatContent(text=text)])  # pyright: ignore
-        item = pb.ChatContext.ChatItem(message=message)
-        self.after(seconds, conversation_item_added=pb.AgentSessionEvent.ConversationItemAdded(item=item))
-
-    def agent_is(self, state: int) -> None:
-        self.after(0.01, agent_state_changed=pb.AgentSessionEvent.AgentStateChanged(new_state=state))  # pyright: ignore
-
-    def user_is(self, seconds: float, state: int) -> None:
-        self.after(seconds, user_state_changed=pb.AgentSessionEvent.UserStateChanged(new_state=state))  # pyright: ignore
-
-    def answered(self, seconds: float) -> bool:
-        self.now += seconds
-        return self.conversation.answered()
-
-
-def test_an_answer_is_over_when_it_is_committed_and_the_agent_listens_and_all_is_quiet(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = Told(monkeypatch)
-    told.turn(1, pb.USER, "what time is it?")
-    told.agent_is(pb.AS_THINKING)
-    assert not told.answered(1)
-    told.turn(1, pb.ASSISTANT, "Let me look.")
-    assert not told.answered(1), "it is still thinking: a tool runs"
-    told.turn(1, pb.ASSISTANT, "Noon.")
-    told.agent_is(pb.AS_LISTENING)
-    assert not told.answered(0.1)
-    assert told.answered(0.3)
-
-
-def test_the_answer_to_the_first_half_of_a_recording_is_not_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told(monkeypatch)
-    told.agent_is(pb.AS_LISTENING)
-    told.turn(1, pb.USER, "I like")
-    told.turn(1, pb.ASSISTANT, "What?")
-    told.user_is(0.5, pb.US_SPEAKING)
-    assert not told.answered(1)
-    told.user_is(0.5, pb.US_LISTENING)
-    assert not told.answered(1), "the words are still being recognised"
-    assert told.answered(1.5), "they were no words"
-    told.turn(0, pb.USER, "blue")
-    assert not told.answered(5)
-    told.turn(1, pb.ASSISTANT, "I see.")
-    assert told.answered(0.5)
-
-
-# --- what is shown ---------------------------------------------------------------------------------------------------
-
-
-def test_errors_are_not_conversation_unless_a_program_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
-    printer = talk.Printer(as_json=False, typed=True)
-    printer.show("user", "typed at the prompt, so on the screen already")
-    assert not printer.failed
-    printer.show("error", "too bad")
-    assert printer.failed
-    assert capsys.readouterr() == ("", "error: too bad\n")
-    talk.Printer(as_json=True, typed=True).show("error", "zu blöd")
-    assert capsys.readouterr().out == '{"event": "error", "text": "zu blöd"}\n'
-
-
-def test_a_retry_is_a_hint_and_not_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = Told(monkeypatch)
-    told.after(0, error=pb.AgentSessionEvent.Error(message="type='llm_error' error=Oops() recoverable=True"))
-    assert "trying again" in capsys.readouterr().err
-    told.after(0, error=pb.AgentSessionEvent.Error(message="type='llm_error' error=Oops() recoverable=False"))
-    assert json.loads(capsys.readouterr().out)["event"] == "error"

@@ -33,6 +33,7 @@ def nothing_failed_unnoticed(worker: Worker) -> Iterator[None]:
     assert worker.complaints[before:] == []
 
 
+@pytest.mark.thorough
 async def test_what_alice_said_in_one_room_is_known_in_another(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:

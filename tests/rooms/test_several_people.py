@@ -66,14 +66,13 @@ async def test_three_people_in_one_room_each_have_a_memory_a_voice_and_a_transcr
             await person.say(speech / f"ask_color.{voice}.wav")
             answers.append(await person.answer())
 
-        alice, bob, carol = people
+        alice, bob, _ = people
         await alice.leave()
-        for person, voice in ((bob, "rms"), (carol, "awb")):
-            await person.say(speech / f"ask_color.{voice}.wav")
-            answers.append(await person.answer())
+        await bob.say(speech / "ask_color.rms.wav")
+        answers.append(await bob.answer())
 
-    colors = [*COLORS, *COLORS[1:]]
-    assert [color in answer.text for answer, color in zip(answers, colors, strict=True)] == [True] * 5
+    colors = [*COLORS, COLORS[1]]
+    assert [color in answer.text for answer, color in zip(answers, colors, strict=True)] == [True] * 4
     assert [heard_words(answer.audio, COLORS) for answer in answers] == colors
     assert all("I am Rapport" not in answer.text for answer in told)
     for person, color in zip(people, COLORS, strict=True):

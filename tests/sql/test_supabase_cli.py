@@ -50,7 +50,9 @@ def supabase(tmp_path: Path) -> Supabase:
     return run
 
 
-@pytest.mark.parametrize("kind", ["supabase", "before_2026_10", "quickstart"])
+@pytest.mark.parametrize(
+    "kind", [*(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("supabase", "before_2026_10")), "quickstart"]
+)
 def test_migration_up_makes_what_ours_makes(postgres: Postgres, supabase: Supabase, kind: Kind) -> None:
     database, ours = (Database(postgres, postgres.fresh_database(kind, migrated=yes)) for yes in (False, True))
 

@@ -22,6 +22,7 @@ def store(request: pytest.FixtureRequest, project: Project) -> dict[str, str]:
     return project.environment(*request.param)
 
 
+@pytest.mark.thorough
 async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_of_it(
     talk: Talk, project: Project, home: Path
 ) -> None:
