@@ -108,7 +108,7 @@ def test_the_order_is_the_same_in_every_process() -> None:
     script = (
         "import json, random\n"
         "from memory.recall.memories import rank\n"
-        "from tests.memory.contract import said\n"
+        "from tests.memory.stores.contract import said\n"
         "dice = random.Random(3)\n"
         "vocabulary = [f'word{i}' for i in range(40)]\n"
         "memories = [said(' '.join(dice.choices(vocabulary, k=dice.randint(1, 9))), f'k{i}', later=i % 7)"
