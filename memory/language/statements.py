@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from livekit import blingfire
 
 from memory.language.categorise import categorise
-from memory.language.named_facts import Named, is_judgement, named, takes_any_value
+from memory.language.named_facts import Named, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
+from memory.language.plausible import is_judgement
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
 from memory.records import Category
 
