@@ -141,11 +141,6 @@ class RecallIndex:
         self.left_out += 1
 
 
-def rank(memories: Iterable[Memory], query: str, now: datetime | None = None) -> list[Memory]:
-    """The memories that fit the query, best first, for once; who asks again keeps a `RecallIndex`."""
-    return RecallIndex(memories).search(query, now=now)
-
-
 def _insert(ages: list[_Age], age: _Age) -> None:
     if not ages or ages[-1] < age:  # as when they come from the store, or are said now
         ages.append(age)

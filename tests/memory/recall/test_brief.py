@@ -11,7 +11,7 @@ import pytest
 
 from memory.language.quoting import quoted
 from memory.recall.brief import MAX_CHARACTERS, Brief, brief, line, past_line
-from memory.recall.memories import RecallIndex, rank
+from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past
 from tests.memory.stores.contract import NOON, said
 
@@ -111,7 +111,7 @@ def test_matched_are_only_those_in_the_block_that_fit_the_query() -> None:
     memories = [said("blue"), *chatter(200)]
     told = told_of(memories, "walked house")
     assert told.matched
-    assert set(told.matched) < set(rank(memories, "walked house"))
+    assert set(told.matched) < set(RecallIndex(memories).search("walked house"))
     assert all(line(memory) in told.text for memory in told.matched)
     assert said("blue") not in told.matched
 
