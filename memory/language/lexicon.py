@@ -34,13 +34,6 @@ NO_TRADE = _words("""
     good great bad terrible big slow fast amateur hobby aspiring former wannabe born natural excellent poor awful huge
     better best decent real would-be budding retired
 """)
-WORK_FIELDS = _words("""
-    finance marketing sales accounting advertising it tech technology software engineering construction education
-    healthcare medicine nursing law banking insurance hospitality retail logistics manufacturing agriculture farming
-    politics publishing journalism media fashion film theatre theater television tv tourism transport transportation
-    hr management research science biotech pharma consulting design architecture catering energy telecoms aviation
-    logistics robotics ai security government music
-""")
 COUNTRIES_WITH_THE = _words("""
     netherlands uk us usa states kingdom philippines bronx hague emirates bahamas gambia republic maldives seychelles
     sudan congo uae caribbean midlands highlands cotswolds
@@ -108,39 +101,10 @@ SPELLED_NUMBERS = _words("""
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred
 """)
-CARS = _words("""
-    tesla toyota honda ford bmw audi mercedes volkswagen vw volvo fiat renault peugeot citroen skoda kia hyundai
-    nissan mazda subaru suzuki lexus porsche ferrari opel vauxhall dacia chevrolet chevy dodge buick cadillac
-    saab polestar rivian prius corolla civic jetta camry
-    car van pickup truck suv convertible minivan hatchback sedan estate hybrid jeep camper campervan motorhome
-""")
 PETS = _words("""
     dog cat puppy kitten rabbit bunny hamster parrot bird horse pony turtle tortoise fish goldfish snake lizard ferret
     guinea-pig budgie canary donkey goat chicken hedgehog
 """)
-OWNED = PETS | _words("""
-    bike bicycle motorbike motorcycle scooter boat garden piano guitar violin television tv balcony garage pool
-    roommate flatmate
-""")
-COUNTED = {
-    word: plural
-    for words, plural in (
-        ("kid kids child children", "children"),
-        ("son sons", "sons"),
-        ("daughter daughters", "daughters"),
-        ("brother brothers", "brothers"),
-        ("sister sisters", "sisters"),
-        ("sibling siblings", "siblings"),
-        ("grandchild grandchildren grandkid grandkids", "grandchildren"),
-        ("dogs", "dogs"),
-        ("cats", "cats"),
-        ("horses", "horses"),
-        ("cars", "cars"),
-        ("bikes", "bikes"),
-        ("jobs", "jobs"),
-    )
-    for word in words.split()
-}
 COMPANIONS = _words(
     "music coffee chocolate wine google sleep exercise life money time god jesus solitude today tomorrow "
     "woman man girl boy guy lady person"

@@ -2,12 +2,13 @@
 
 A named fact has a key, and the same key said again replaces it: that is how "I moved to Porto" ends "I live in Rome".
 So a wrong key destroys a fact, while a missing one only leaves a statement unnamed: a rule has to fit the whole
-statement, with a plausible value (`memory.language.lexicon`), or there is no key.
+statement, with a plausible value (`memory.language.plausible`), or there is no key.
 
 - One value at a time: `name`, `home_city`, `job`, `employer`, `favorite_<thing>`, `<relation>_name`, ... Whatever is
   written under the key replaces what was there.
 - Many at a time: the key names the member, so that they add up and each can change by itself: `allergy_peanuts`,
   `sister_anna`, `dog_rex`, `taste_mushrooms`.
+- Where a text has capitals, a name, a place or an organisation must have one: "I moved to vim" names no city.
 - A key that is not in the table: "my <attribute> is ...", where the attribute's last word is one of which people have
   one ("my locker code is 4711" is `locker_code`).
 - "I don't live in Rome any more" says only what has ended. It has the key, and `denies` says of what: it may replace
@@ -19,32 +20,31 @@ The key decides the category, since a store replaces by (category, key).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from memory.language.lexicon import (
-    ATTRIBUTES,
-    CARS,
-    COMPANIONS,
-    COUNTED,
-    COUNTRIES_WITH_THE,
-    DEMONYMS,
-    JUDGEMENTS,
-    KINDS,
-    MANY_OF_EACH,
-    MONTHS,
-    NO_NAMES,
-    NO_OBJECTS,
-    NO_PLACES,
-    NO_TRADE,
-    OCCUPATIONS,
-    ONE_OF_EACH,
-    OWNED,
-    PETS,
-    SPELLED_NUMBERS,
-    WORK_FIELDS,
+from memory.language.framing import forms, speaks_of_a_change
+from memory.language.lexicon import ATTRIBUTES, COMPANIONS, KINDS, MANY_OF_EACH, ONE_OF_EACH, PETS
+from memory.language.normal_form import plain
+from memory.language.plausible import (
+    is_adult_age,
+    is_age,
+    is_anything,
+    is_calm,
+    is_capital,
+    is_date,
+    is_email,
+    is_favorite,
+    is_measure,
+    is_name,
+    is_number,
+    is_object,
+    is_organisation,
+    is_place,
+    is_trade,
+    is_work,
+    is_written_as_a_name,
 )
-from memory.language.normal_form import plain, without_fillers
 from memory.records import Category
 
 MAX_NAMED_CHARACTERS = 240
@@ -77,11 +77,11 @@ def named(statement: str) -> Named | None:
     if len(statement) > MAX_NAMED_CHARACTERS:
         return None
     said = plain(statement)
-    changed = bool(_CHANGE.search(said))
-    for form in dict.fromkeys(_forms(said)):
+    changed = speaks_of_a_change(said)
+    for form in dict.fromkeys(forms(said)):
         for rule in _RULES:
             match = rule.pattern.fullmatch(form)
-            if match and (found := _fit(rule, match)):
+            if match and (found := _fit(rule, match, statement)):
                 return found
         if found := _preferred(form, changed) or _relative(form, statement) or _attribute(form):
             return found
@@ -104,28 +104,22 @@ def takes_any_value(key: str) -> bool:
     return key.startswith("favorite_") or key in _ATTRIBUTE_KEYS or key.rpartition("_")[2] in (ATTRIBUTES | {"name"})
 
 
-def is_judgement(value: str) -> bool:
-    """Does it say what something is like, rather than which or what it is?"""
-    words = plain(value).split()
-    return not words or words[0] in JUDGEMENTS
-
-
-def _fit(rule: _Rule, match: re.Match[str]) -> Named | None:
+def _fit(rule: _Rule, match: re.Match[str], statement: str) -> Named | None:
     given = {name: text for name, text in match.groupdict().items() if text is not None}
     values = [text for name, text in given.items() if name.startswith(("value", "denied"))]
     denied = next((text for name, text in given.items() if name.startswith("denied")), None)
     thing = given.get("thing")
     if not all(rule.plausible(value) for value in values):
         return None
+    if rule.plausible in _PROPER and not all(is_written_as_a_name(value, statement) for value in values):
+        return None
     if thing is None:
         return Named(rule.category, rule.key, denied)
-    slug = _slug(COUNTED.get(thing, thing) if rule.key == "{thing}_count" else thing)
+    slug = _slug(thing)
     if slug is None:
         return None
-    if rule.key in _OBJECT_KEYS and not _is_object(thing):
-        return None
     if rule.key == "taste_{thing}":
-        return Named(_taste_category(slug), f"taste_{slug}")
+        return Named(_taste_category(slug), f"taste_{slug}") if is_object(thing) else None
     return Named(rule.category, rule.key.format(thing=slug), denied)
 
 
@@ -138,180 +132,6 @@ def _taste_category(slug: str) -> Category:
     """What one does ("hiking") is an interest, what one has or meets ("mushrooms") a preference: whichever way it
     is felt about, so that a change of mind finds the same row."""
     return Category.INTEREST if slug.endswith("ing") and "_" not in slug else Category.PREFERENCE
-
-
-# -- what a statement begins and ends with, and what does not matter to what it states
-
-_WHEN = (
-    r"(?:today|yesterday|lately|these days|nowadays|right now|at the moment|at present|at this point|for now"
-    r"|last (?:night|week|weekend|month|year|spring|summer|autumn|fall|winter|\w+day|january|february|march|april|may"
-    r"|june|july|august|september|october|november|december)|this (?:morning|week|month|year|spring|summer|autumn"
-    r"|fall|winter)|earlier this \w+|(?:a|an|one|two|three|four|five|six|seven|eight|nine|ten|\d+|a few|a couple of"
-    r"|some|many) (?:day|week|month|year)s? ago|as of (?:today|this \w+|last \w+|\w+day|\w+ \d+|\d{4}|january"
-    r"|february|march|april|may|june|july|august|september|october|november|december)|from (?:today|this day"
-    r"|here)(?: on(?:wards?)?| forward)?|from on|in \d{4}|in (?:january|february|march|april|may|june|july|august"
-    r"|september|october|november|december)(?: \d{4})?)"
-)
-_LEAD = re.compile(
-    r"(?:(?:i (?:think|guess|believe|mean|meant|said|would say|suppose)|you know what|you know|you see|by the way"
-    r"|in fact|to be honest|turns out|it turns out|as you know|for the record|guess what|good news|big news|update"
-    r"|on second thoughts?|come to think of it|plans changed|things (?:have )?changed|a lot has changed"
-    r"|it is official|remember|note|scratch that|correction|my mistake|sorry|wait|no|yes|so|and|but|because|then"
-    r"|anyway|as it is|since then|after \w+ years|unfortunately|sadly|luckily|happily|thankfully|instead|by now"
-    r"|in the end|of course|these days|hi|hello|hey|as a matter of fact|well then|i have (?:got )?news"
-    r"|i changed my mind"
-    r"|i have changed my mind|let me correct (?:that|myself)|" + _WHEN + r") )+"
-)
-_TAIL = re.compile(
-    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|after all|in fact|to be honest|so much|a lot"
-    r"|a bit|a little|very much|thank you|thanks|right|for good|permanently|full time|part time|already|these days"
-    r"|unfortunately|sadly|luckily|thankfully|of course|either|at all|the most|the best|best|most|better|again|by now"
-    r"|since (?:i was \w+|\w+ \d{4}|\d{4}|last \w+|january|february|march|april|may|june|july|august|september"
-    r"|october|november|december|then|birth)|for (?:a|an|the last|the past|about|over|almost|nearly|many|some|several"
-    r"|a few|one|two|three|four|five|six|seven|eight|nine|ten|\d+)(?: \w+){0,3} (?:day|week|month|year|decade)s?"
-    r"|for (?:years|ages|decades|months)|" + _WHEN + r"))+$"
-)
-_CHANGE = re.compile(
-    r"\b(?:now|these days|nowadays|lately|any more|instead|from now on|switched|changed|as of|no longer|actually)\b"
-)
-
-
-def _forms(said: str) -> Iterator[str]:
-    """What rules are tried on: without what it begins and ends with first, all that was said last."""
-    clean = without_fillers(said)
-    lead = _LEAD.match(clean)
-    bare = clean[lead.end() :] if lead else clean
-    tail = _TAIL.search(bare)
-    if tail:
-        yield bare[: tail.start()]
-    yield from (bare, clean, said)
-
-
-# -- plausible values
-
-
-def _is_place(value: str) -> bool:
-    words = value.split()
-    if words[0] == "the":
-        return len(words) > 1 and words[-1] in COUNTRIES_WITH_THE
-    if len(words) > 1:  # "New York", "Cape Town"
-        words = words[
-            words[0] in {"new", "long", "great", "old", "high"} : len(words) - (words[-1] in {"city", "town", "beach"})
-        ]
-    return 0 < len(words) <= 4 and not NO_PLACES & set(words) and not any(map(str.isdigit, value))
-
-
-def _is_name(value: str) -> bool:
-    words = value.split()
-    return len(words) <= 4 and not NO_NAMES & set(words) and words[0] not in DEMONYMS
-
-
-def _is_trade(value: str) -> bool:
-    """`a primary school teacher at St Mary's`: the last word before any preposition is an occupation."""
-    words = re.split(r" (?:at|for|in|with|of|on|from|who|by|near) ", value)[0].split()
-    if not words or words[0] in ("not", "no", "my", "your", "his", "her", "our", "their"):
-        return False
-    trade = words[-1].removesuffix("s") if len(words[-1]) > 4 else words[-1]
-    return len(words) <= 6 and not NO_TRADE & set(words[:-1]) and bool({words[-1], trade} & OCCUPATIONS)
-
-
-def _is_work(value: str) -> bool:
-    """What follows "I work as": anything short that does not judge."""
-    words = value.split()
-    return len(words) <= 8 and words[0] not in JUDGEMENTS - {"a"} and words[0] not in {"if", "usual", "much", "long"}
-
-
-_NO_ORGANISATIONS = frozenset(
-    "home night nights weekends day least all times it my your his her our their fun free myself him them you us me a "
-    "money peanuts this that these those least most first once noon midnight lunch dawn dusk height sea what where "
-    "for to with no one being making getting becoming losing".split()
-)
-_NO_ORGANISATION = re.compile(
-    r"(?:the (?:moment|weekend|weekends|same|best|time|money|office|evening|evenings|morning|mornings|day|day time)"
-    r"|a (?:living|while|change|reason|bit|time|desk|computer|better|good|great|new one|distance)|an? (?:hour|day"
-    r"|week|month|year|minute)s?|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b.*"
-)
-
-
-def _is_organisation(value: str) -> bool:
-    words = value.split()
-    if (
-        _NO_ORGANISATION.fullmatch(value)
-        or words[0].endswith("ing")
-        or words[-1] in JUDGEMENTS - {"off", "home", "time", "full"}
-    ):
-        return False
-    return len(words) <= 6 and (words[0] not in _NO_ORGANISATIONS or (words[0] == "a" and len(words) > 1))
-
-
-def _is_date(value: str) -> bool:
-    words = set(value.split())
-    if words & {"next", "tomorrow", "today", "soon", "coming", "this", "last", "week"}:
-        return False
-    return bool(words & MONTHS) or bool(re.search(r"\d", value))
-
-
-def _is_age(value: str) -> bool:
-    words = value.split()
-    if len(words) == 1 and words[0].isdigit():
-        return 1 <= int(words[0]) <= 120
-    return 0 < len(words) <= 3 and set(words) <= SPELLED_NUMBERS and len(set(words)) == len(words)
-
-
-def _is_adult_age(value: str) -> bool:
-    """ "I'm two" alone may be anything (minutes away, doors down); "I'm forty two" is an age."""
-    return _is_age(value) and value not in "1 2 3 4 5 6 7 8 9 10 one two three four five six seven eight nine ten zero"
-
-
-def _is_number(value: str) -> bool:
-    words = re.split(r"[ .-]+", value.lstrip("+"))
-    digits = SPELLED_NUMBERS | {"oh", "o", "double", "triple", "plus", "dash", "extension"}
-    return len(words) > 0 and all(word.isdigit() or word in digits for word in words)
-
-
-def _is_email(value: str) -> bool:
-    return "@" in value or bool(re.fullmatch(r"\S.* at \S.* (?:dot .+|\S+\.\w+)", value))
-
-
-def _is_favorite(value: str) -> bool:
-    """Nearly anything may be a favorite, but not what only comments on it."""
-    words = value.split()
-    if words[0] in {"hard", "difficult", "a", "none", "changing", "still", "not", "no", "so", "really", "always"}:
-        return words[0] == "a" and len(words) > 1 and words[1] not in {"secret", "mystery", "bit", "lot"}
-    return len(words) <= 12 and value not in {"it", "that", "this", "mine", "yours", "different", "the same", "gone"}
-
-
-def _is_object(value: str) -> bool:
-    words = value.split()
-    return len(words) <= 3 and not NO_OBJECTS & set(words) and not (len(words) > 1 and words[0].endswith("ing"))
-
-
-def _is_car(value: str) -> bool:
-    words = value.split()
-    return len(words) <= 6 and bool(CARS & {words[0], words[-1]}) and not (NO_OBJECTS | JUDGEMENTS) & set(words)
-
-
-def _is_study(value: str) -> bool:
-    words = value.split()
-    return len(words) <= 4 and not (NO_OBJECTS - {"and", "of"}) & set(words) and words[0] not in JUDGEMENTS | {"hard"}
-
-
-def _is_clock(value: str) -> bool:
-    return _is_number(
-        re.sub(r" ?(?:o'?clock|am|pm|a\.m|p\.m|in the morning|thirty|half past|quarter to|at night)", "", value) or "1"
-    )
-
-
-def _is_measure(value: str) -> bool:
-    return bool({*value.split()} & SPELLED_NUMBERS) or any(character.isdigit() for character in value)
-
-
-def _is_anything(_: str) -> bool:
-    return True
-
-
-def _is_calm(value: str) -> bool:
-    return not is_judgement(value) and len(value.split()) <= 8
 
 
 # -- the table
@@ -337,20 +157,15 @@ _FAVORITE = rf"(?:my|our) (?:(?:new|current|all time|absolute|number one|very|ow
 _OBJECT = r"(?P<thing>[^ ]+(?: [^ ]+){0,2}?)"
 _FEEL = r"(?:love|like|adore|enjoy|hate|dislike|detest|loathe|despise|liking|loving|enjoying|hating|appreciate)"
 _NAME = r"(?P<value>[^ ]+(?: [^ ]+){0,3}?)"
-_COUNT = rf"(?:no|not any|any|{'|'.join(sorted(SPELLED_NUMBERS))}|\d+)"
 
-FACT, PREFERENCE, INTEREST, RELATIONSHIP = (
-    Category.FACT,
-    Category.PREFERENCE,
-    Category.INTEREST,
-    Category.RELATIONSHIP,
-)
+FACT, PREFERENCE, RELATIONSHIP = Category.FACT, Category.PREFERENCE, Category.RELATIONSHIP
+_SPOUSE = "(?:wife|husband|partner|girlfriend|boyfriend|fiancee?)"
 
 _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...] = (
     (
         "name",
         FACT,
-        _is_name,
+        is_name,
         (
             rf"my (?:new |real |actual |full |legal |given |preferred )?name is (?:not \w+ (?:it is |but "
             rf"|any more it is )?)?{_NAME}",
@@ -365,15 +180,9 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
         ),
     ),
     (
-        "nickname",
-        FACT,
-        _is_name,
-        (rf"(?:everybody|everyone|people|(?:all )?my (?:friends|family)(?: all)?) calls? me {_NAME}",),
-    ),
-    (
         "home_city",
         FACT,
-        _is_place,
+        is_place,
         (
             rf"{_WE} (?:live|reside|am living|are living|am based|are based|am located) (?:over |out |down "
             rf"|up )?in {_PLACE}",
@@ -391,20 +200,16 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
             rf"{_WE} {_MOVED} (?:from|of|out of|away from) {_GONE_PLACE}",
         ),
     ),
-    ("hometown", FACT, _is_place, (rf"my hometown is {_PLACE}", rf"i (?:am|come) (?:originally )?from {_PLACE}")),
-    ("birthplace", FACT, _is_place, (rf"i was born in {_PLACE}",)),
-    ("birth_year", FACT, _is_anything, (r"i was born in (?:\d{4}|nineteen \w+(?: \w+)?|two thousand(?: \w+){0,3})",)),
     (
         "birthday",
         FACT,
-        _is_date,
+        is_date,
         (rf"my birthday is (?:not .+? (?:but|it is) )?(?:on |in |the )*{_V}", rf"i was born on (?:the )?{_V}"),
     ),
-    ("address", FACT, _is_measure, (rf"my (?:new |home )?address is {_V}", rf"i live (?:at|on) (?:number )?{_V}")),
     (
         "job",
         FACT,
-        _is_work,
+        is_work,
         (
             rf"i (?:have )?(?:work|am working|have been working|worked my way up|started working|started"
             rf"|got a (?:new )?job|got hired|have a (?:new )?job|was hired|retrained|began|took a (?:new )?job"
@@ -424,7 +229,7 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
     (
         "job",
         FACT,
-        _is_trade,
+        is_trade,
         (
             rf"i (?:am|became|have become|turned into|trained as|got promoted to|was promoted to"
             rf"|have been promoted to|was made|am employed as|qualified as|am working as) {_V}",
@@ -440,7 +245,7 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
     (
         "employer",
         FACT,
-        _is_organisation,
+        is_organisation,
         (
             rf"i (?:work|am working|have been working|started working|went to work) (?:at|for) {_V}{_AS}",
             rf"i (?:have )?(?:got|have|took|found|started|landed) a (?:new )?job (?:at|with|for) {_V}{_AS}",
@@ -457,51 +262,35 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
             r"i (?:have )?(?:left|quit) (?P<denied>.+(?<!ing))",
         ),
     ),
-    ("work_field", FACT, lambda v: v in WORK_FIELDS, (rf"i (?:work|am working|have been working) in {_V}",)),
     (
         "age",
         FACT,
-        _is_age,
+        is_age,
         (
             rf"i am (?:only )?{_V} years? old(?: not .+)?",
             rf"i (?:have )?turned {_V}(?: years old)?",
             rf"my age is {_V}",
         ),
     ),
-    ("age", FACT, _is_adult_age, (rf"i am {_V}(?: not \w+(?: \w+)?)?",)),
-    (
-        "height",
-        FACT,
-        _is_measure,
-        (
-            rf"i am {_V} (?:tall|high)",
-            r"i am (?P<value>.+ (?:feet|foot|centimeters|centimetres|cm|meters?|metres?)(?: .+)?)",
-        ),
-    ),
-    ("weight", FACT, _is_measure, (rf"i weigh {_V}",)),
+    ("age", FACT, is_adult_age, (rf"i am {_V}(?: not \w+(?: \w+)?)?",)),
     (
         "marital_status",
         FACT,
-        _is_anything,
+        is_anything,
         (
             r"i am (?:not |no longer )?(?:happily |newly )?(?:married|single|divorced|engaged|widowed|separated"
             r"|in a relationship|a widow|a widower|a bachelor|a single (?:mom|mum|mother|dad|father"
-            r"|parent))(?: (?:to|from) (?:\w+|my \w+))?(?: any more)?",
+            r"|parent))(?: (?:to|from) (?:\w+|my (?!job|work|career)\w+))?(?: any more)?",
             r"(?:i|we|\w+ and i|my \w+ and i|me and my \w+) (?:are |am )?(?:have )?(?:got )?(?:married|divorced"
-            r"|engaged|separated)(?: (?:to|from) (?:\w+|my \w+))?",
-            r"my (?:wife|husband|partner|girlfriend|boyfriend|fiancee?) and i (?:have )?(?:broke|broken|split) up",
-            r"i (?:have )?(?:broke|broken|split) up with (?:my )?(?:wife|husband|partner|girlfriend|boyfriend"
-            r"|fiancee?)",
-            r"we (?:have )?(?:broke|broken|split) up",
-            r"i (?:do not |no longer )?(?:have|have got|got) (?:a|an|any) (?:new )?(?:girlfriend|boyfriend|partner"
-            r"|husband|wife|fiancee?)(?: any more)?",
-            r"i am (?:not )?seeing (?:someone|somebody|anyone|anybody)(?: new)?(?: any more)?",
+            r"|engaged|separated)(?: (?:to|from) (?:\w+|my (?!job|work|career)\w+))?",
+            rf"(?:i|we|my {_SPOUSE} and i) (?:have )?(?:broke|broken|split) up(?: with (?:my )?{_SPOUSE})?",
+            rf"i (?:do not |no longer )?(?:have|have got|got) (?:a|an|any) (?:new )?{_SPOUSE}(?: any more)?",
         ),
     ),
     (
         "phone",
         FACT,
-        _is_number,
+        is_number,
         (
             rf"(?:my|our) (?:new |current |work |cell |mobile |home )*(?:phone|mobile|cell"
             rf"|telephone)(?: phone)?(?: number)? (?:is|has changed to|changed to) {_V}",
@@ -511,35 +300,13 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
     (
         "email",
         FACT,
-        _is_email,
+        is_email,
         (rf"(?:my|our) (?:new |current |work )*(?:email|mail)(?: address)? (?:is|has changed to|changed to) {_V}",),
-    ),
-    ("childhood_city", FACT, _is_place, (rf"i grew up in {_PLACE}",)),
-    (
-        "native_language",
-        FACT,
-        _is_calm,
-        (rf"my (?:native|first|mother) (?:language|tongue) is {_V}", rf"my mother tongue is {_V}"),
-    ),
-    (
-        "language",
-        PREFERENCE,
-        lambda v: v.split()[0] in DEMONYMS,
-        (
-            rf"my (?:preferred )?language is {_V}",
-            rf"i (?:prefer|would rather|would prefer|want)(?: to)? (?:speak|speaking|talk|talking)(?: in)? {_V}",
-        ),
-    ),
-    (
-        "speaks_{thing}",
-        FACT,
-        _is_anything,
-        (rf"i (?:do not |no longer |can )?speak (?P<thing>{'|'.join(sorted(DEMONYMS))}){_ANY_MORE}",),
     ),
     (
         "favorite_{thing}",
         PREFERENCE,
-        _is_favorite,
+        is_favorite,
         (
             rf"{_FAVORITE}(?: of all time| ever| in the world)? used to be .+? (?:but|and)(?: then)? (?:it is "
             rf"|it became |it has become |it changed to |i prefer |that is |i like |i love )?{_V}",
@@ -565,7 +332,7 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
     (
         "taste_{thing}",
         PREFERENCE,
-        _is_anything,
+        is_anything,
         (
             rf"i (?:do not |did not |no longer |used to |can not |have started to |started to |have come to "
             rf"|have grown to |have learned to |learned to |have started |started |have stopped |stopped |came to "
@@ -582,7 +349,7 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
     (
         "diet",
         PREFERENCE,
-        _is_anything,
+        is_anything,
         (
             r"(?:i|we) (?:am|are|went|became|have become|have gone|turned|have turned|am not|am no longer"
             r"|stopped being|used to be)(?: a| an| not| strictly)* (?:vegetarian|vegan|pescatarian|pescetarian"
@@ -591,179 +358,26 @@ _TABLE: tuple[tuple[str, Category, Callable[[str], bool], tuple[str, ...]], ...]
         ),
     ),
     (
-        "eats_{thing}",
-        PREFERENCE,
-        _is_anything,
-        (
-            rf"i (?:do not |no longer |never |can not |started to |used to |only )?eat {_OBJECT}{_ANY_MORE}",
-            rf"i (?:have )?(?:stopped|quit|gave up|given up|started) eating {_OBJECT}",
-        ),
-    ),
-    (
-        "drinks_{thing}",
-        PREFERENCE,
-        _is_anything,
-        (
-            rf"i (?:do not |no longer |never |can not |started to |used to |only )?drink {_OBJECT}{_ANY_MORE}",
-            rf"i (?:have )?(?:stopped|quit|gave up|given up|started) drinking {_OBJECT}",
-        ),
-    ),
-    (
-        "smoking",
-        FACT,
-        _is_anything,
-        (
-            r"i (?:do not |no longer |never |started to |used to )?smoke(?: any more)?",
-            r"i (?:have )?(?:quit|stopped|gave up|given up|started|took up) smoking",
-            r"i am (?:not |no longer )?(?:a |an )?(?:non |ex )?smoker(?: any more)?",
-        ),
-    ),
-    (
-        "drinking",
-        FACT,
-        _is_anything,
-        (
-            r"i (?:do not |no longer |never )drink(?: alcohol)?(?: any more)?",
-            r"i (?:have )?(?:quit|stopped|gave up|given up) drinking(?: alcohol)?",
-        ),
-    ),
-    (
         "allergy_{thing}",
         FACT,
-        _is_anything,
+        is_anything,
         (
             r"i am (?:not |no longer |severely |mildly |deathly |highly |very )?allergic to (?P<thing>(?!(?:it|that"
             r"|this|them|you|any|work|mornings)\b)[^ ]+(?: (?!and\b|or\b|but\b|any\b)[^ ]+)?)(?: any more)?",
         ),
     ),
-    (
-        "hobby_{thing}",
-        INTEREST,
-        _is_anything,
-        (
-            r"(?:one of )?my (?:new |main )?hobb(?:y|ies) is (?:not |no longer )?(?P<thing>(?!(?:not|no|a|the"
-            r"|my)\b)[^ ]+(?: [^ ]+){0,2}?)(?: any more)?",
-        ),
-    ),
-    (
-        "plays_{thing}",
-        INTEREST,
-        _is_anything,
-        (
-            r"i (?:do not |no longer |used to |can |started to )?play (?:the )?(?P<thing>(?!(?:it|that|this|them|a"
-            r"|an|with|in|at|for|on|my|some|games)\b)[^ ]+(?: (?:guitar|tennis|games|ball|hockey|piano"
-            r"|drums))?)(?: any more)?",
-            r"i (?:have )?(?:stopped|quit|gave up|given up|started|took up) playing (?:the )?(?P<thing>(?!(?:it|that"
-            r"|with|in|at|for|on|my)\b)[^ ]+)",
-        ),
-    ),
-    (
-        "car",
-        FACT,
-        _is_car,
-        (
-            rf"(?:i|we) (?:drive|am driving|are driving|have bought|bought|got|own|have|switched to|leased"
-            rf"|am leasing|traded .+? for) (?:a |an |my )?{_V}",
-            rf"(?:my|our) (?:new |current )?car is (?:a |an ){_V}",
-            rf"(?:i|we) (?:have )?(?:sold|crashed|scrapped|returned) (?:my|our|the) .+? and (?:bought|got|leased"
-            rf"|have|drive) (?:a |an )?{_V}",
-            r"(?:i|we) (?:have )?(?:sold|crashed|wrecked|totaled|scrapped|gave up) (?:my|our|the) car",
-            r"(?:i|we) (?:do not|no longer) (?:have|own|drive) (?:a|any|my) car(?: any more)?",
-            rf"(?:i|we) (?:do not|no longer|used to) drive (?:a |an |my )?{_D}{_ANY_MORE}",
-        ),
-    ),
-    (
-        "has_{thing}",
-        FACT,
-        _is_anything,
-        (
-            rf"(?:i|we) (?:do not |no longer )?(?:have|own|have got|got) (?:a|an"
-            rf"|any) (?P<thing>{'|'.join(sorted(OWNED))}){_ANY_MORE}",
-        ),
-    ),
-    (
-        "{thing}_count",
-        FACT,
-        _is_anything,
-        (
-            rf"(?:i|we) (?:do not have|have got|have|got)(?: {_COUNT})?"
-            rf" (?P<thing>{'|'.join(sorted(COUNTED, key=len, reverse=True))})(?: any more)?",
-        ),
-    ),
-    (
-        "studies",
-        FACT,
-        _is_study,
-        (
-            rf"i (?:study|am studying|have been studying|started studying|switched to studying|am majoring in"
-            rf"|major in) {_V}(?: (?:at|in) .+)?",
-            rf"i (?:have )?(?:changed|switched) my (?:major|degree|course|studies) to {_V}",
-            rf"my (?:new )?major is {_V}",
-            rf"i (?:no longer study|do not study|used to study|stopped studying|am no longer studying) {_D}{_ANY_MORE}",
-            r"i (?:have )?(?:dropped out of|graduated from|finished) (?:college|university|school)",
-        ),
-    ),
-    (
-        "school",
-        FACT,
-        _is_calm,
-        (
-            r"i (?:go to|attend) (?P<value>(?:the )?[^ ]+(?: [^ ]+){0,2} (?:university|college|school|high|academy))",
-            r"i (?:go to|attend) (?P<value>(?:university|college|school)(?: (?:in|of) [^ ]+){1,2})",
-        ),
-    ),
-    (
-        "religion",
-        FACT,
-        lambda v: v.split()[-1] in _BELIEFS,
-        (rf"i (?:am|became|have become|converted to|am no longer|am not)(?: a| an)? {_V}(?: any more)?",),
-    ),
-    (
-        "wake_time",
-        FACT,
-        _is_clock,
-        (rf"(?:i|we) (?:wake up|get up) (?:at|around) {_V}(?: every (?:day|morning)| on weekdays| in the morning)?",),
-    ),
-    (
-        "bed_time",
-        FACT,
-        _is_clock,
-        (rf"(?:i|we) go to (?:bed|sleep) (?:at|around) {_V}(?: every (?:day|night)| on weekdays| at night)?",),
-    ),
-    (
-        "commute",
-        FACT,
-        _is_anything,
-        (
-            r"i (?:take|ride|catch) (?:the|my|a) (?:train|bus|tram|metro|subway|ferry|tube|bike|car) to (?:work"
-            r"|school|the office)",
-            r"i (?:cycle|walk|drive|bike|run|commute by \w+|go by \w+) to (?:work|school|the office)(?: by \w+)?",
-        ),
-    ),
-    (
-        "{thing}_order",
-        PREFERENCE,
-        _is_anything,
-        (r"i (?:take|drink|like|have|prefer) my (?P<thing>coffee|tea|steak|eggs|pizza|burger) .+",),
-    ),
 )
 
-_BELIEFS = frozenset(
-    "christian muslim jewish buddhist hindu atheist agnostic catholic protestant christianity islam judaism buddhism "
-    "hinduism orthodox sikh mormon quaker".split()
-)
-_OBJECT_KEYS = frozenset(("taste_{thing}", "eats_{thing}", "drinks_{thing}"))
-_ATTRIBUTE_KEYS = frozenset("name nickname phone email birthday address age car language".split())
+_PROPER = (is_name, is_place, is_organisation)
+_ATTRIBUTE_KEYS = frozenset("name phone email birthday age".split())
 _CATEGORIES = {key: category for key, category, _, _ in _TABLE if "{" not in key}
 
 
-def _compiled() -> Iterator[_Rule]:
-    for key, category, plausible, patterns in _TABLE:
-        for pattern in patterns:
-            yield _Rule(key, category, plausible, re.compile(pattern))
-
-
-_RULES = tuple(_compiled())
+_RULES = tuple(
+    _Rule(key, category, plausible, re.compile(pattern))
+    for key, category, plausible, patterns in _TABLE
+    for pattern in patterns
+)
 
 
 # -- rules that need more than a pattern
@@ -811,20 +425,21 @@ _HOW_OLD = re.compile(rf"{_WHOSE}{_ROLE} is (?P<age>.+?)(?: years old)?")
 
 def _relative(form: str, statement: str) -> Named | None:
     """Who is called how: of a wife there is one, of a sister there may be more."""
-    for pattern in _RELATIVES:
-        if (match := pattern.fullmatch(form)) and _is_name(match["name"]):
-            return _called(match["role"], match["name"], adds=bool(match["other"]))
-    if (match := _ADDED.fullmatch(form)) and _is_name(match["name"]):
-        return _called(match["role"], match["name"], adds=True)
-    if (match := _HOW_OLD.fullmatch(form)) and _is_age(match["age"]):
+    for pattern in (*_RELATIVES, _ADDED):
+        if (match := pattern.fullmatch(form)) and is_name(match["name"]):
+            called = _called(match["role"], match["name"], adds=pattern is _ADDED or bool(match["other"]))
+            return called if is_written_as_a_name(match["name"], statement) else None
+    if (match := _HOW_OLD.fullmatch(form)) and is_age(match["age"]):
         return _aged(match["role"])
     match = _IS_MY.fullmatch(form)
     if match and (match["name"] in COMPANIONS or match["name"] in KINDS or match["role"] in PETS):
         return None
     # "my boss is karen" reads like "my boss is strict"; only a capital tells them apart
-    if match is None and (match := _MY_IS.fullmatch(form)) and not _is_capital(match["name"], statement):
+    if match is None and (match := _MY_IS.fullmatch(form)) and not is_capital(match["name"], statement):
         return None
-    return _called(match["role"], match["name"]) if match and _is_name(match["name"]) else None
+    if match is None or not is_name(match["name"]) or not is_written_as_a_name(match["name"], statement):
+        return None
+    return _called(match["role"], match["name"])
 
 
 def _aged(role: str) -> Named | None:
@@ -840,11 +455,6 @@ def _called(role: str, name: str, *, adds: bool = False) -> Named | None:
     if role in ONE_OF_EACH and not adds:
         return Named(RELATIONSHIP, f"{ONE_OF_EACH[role]}_name")
     return Named(RELATIONSHIP, f"{role}_{slug}") if role in MANY_OF_EACH else None
-
-
-def _is_capital(name: str, statement: str) -> bool:
-    words = statement.replace("’", "'").split()[1:]
-    return all(any(word.strip(".,!?;:") == part.capitalize() for word in words) for part in name.split())
 
 
 _MY_ATTRIBUTE = re.compile(
@@ -865,12 +475,12 @@ def _attribute(form: str) -> Named | None:
     thing, value = match["thing"] or match["thing2"], match["denied"] or match["value"]
     words = thing.split()
     ours = words[-1] in ATTRIBUTES or (len(words) == 2 and words[1] == "name" and words[0] in _OWN_NAMES)
-    if not ours or _OF_OTHERS.search(thing) or not _is_calm(value) or words[0] == "favorite":
+    if not ours or _OF_OTHERS.search(thing) or not is_calm(value) or words[0] == "favorite":
         return None
-    if words[-1] in {"number", "code", "pin", "size", "zip", "zipcode", "postcode"} and not _is_measure(value):
+    if words[-1] in {"number", "code", "pin", "size", "zip", "zipcode", "postcode"} and not is_measure(value):
         return None
     if words[-1] in {"address", "birthday", "anniversary", "deadline", "bedtime"} and not (
-        _is_date(value) or "@" in value
+        is_date(value) or "@" in value
     ):
         return None
     slug = _slug(" ".join([words[0].removesuffix("s") if _is_possessive(words) else words[0], *words[1:]]))

@@ -13,9 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from livekit import blingfire
+
 from memory.language.categorise import categorise
-from memory.language.named_facts import Named, is_judgement, named, takes_any_value
+from memory.language.named_facts import Named, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
+from memory.language.plausible import is_judgement
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
 from memory.records import Category
 
@@ -23,8 +26,11 @@ __all__ = ["Statement", "is_question", "normal_form", "same_statement", "settled
 
 MAX_STATEMENT_CHARACTERS = 1000
 
-# a dot ends a sentence only before a space: "3.50", "example.com"
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+# Blingfire expects a capital after a dot. Those who write none are followed where a new clause is sure to begin.
+_SMALL_SENTENCE_END = re.compile(
+    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|i'm|i've|im|we|my|our|it|it's|its|that's|no|yes|oh|and|but|so|what|how"
+    r"|where|when|who|why|do|can|hi|hello|thanks|sorry|actually)\b)"
+)
 _OPENER = re.compile(
     r"^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
     r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+",
@@ -158,7 +164,7 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
     """
     found: list[Statement] = []
     firmly = False
-    for sentence in _SENTENCE_END.split(without_own_block(turn).replace("’", "'"))[:_MAX_SENTENCES]:
+    for sentence in _sentences(without_own_block(turn).replace("’", "'"))[:_MAX_SENTENCES]:
         opening = _TAKING_BACK.match(" ".join(sentence.split()))
         firmly = firmly or bool(opening and _FIRMLY.search(opening[0]))
         about = next((one for one in reversed(found) if one.key), before)
@@ -183,6 +189,12 @@ def settled(statement: Statement, current: str | None) -> Statement:
 def is_question(sentence: str) -> bool:
     """Does the sentence ask, whether or not it ends with a question mark?"""
     return bool(_QUESTION.search(sentence))
+
+
+def _sentences(text: str) -> list[str]:
+    """Whole ones: no dot of "St. Louis", "Dr. Smith" or "8 p.m." ends one."""
+    _, places = blingfire.text_to_sentences_with_offsets(text)
+    return [part for start, end in places for part in _SMALL_SENTENCE_END.split(text[start:end])]
 
 
 def _stated(sentence: str) -> str | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from memory.language.quoting import is_instruction_like, quoted
+from memory.language.quoting import escaped, is_instruction_like, quoted
 from memory.recall.history import past_that_fits
 from memory.recall.memories import RecallIndex
 from memory.recall.vectors import Vector
 from memory.records import Memory, Past
 
 # About 400 tokens at four characters each: more costs every turn of the call, and few precise lines answer better
-# than many (memory-facts 2a).
+# than many.
 MAX_CHARACTERS = 1600
 _MAX_LINE_CHARACTERS = 300
 # More do not fit, unless all are of a few words.
@@ -55,7 +55,7 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     now = now or datetime.now(UTC)
     matching = index.search(query, _MOST_LINES, now, without=already_said, vector=vector)
     held_before = past_that_fits(past, query, now)
-    block = _Block(index)
+    block = _Block()
     for memory in islice(_other(index.always(now), already_said), _MOST_LINES):
         block.add(memory, up_to=MAX_CHARACTERS // 2)
     for one in held_before:
@@ -79,8 +79,7 @@ def past_line(past: Past) -> str:
 class _Block:
     """Lines as they are chosen, each thing told once, and the room that is left for them."""
 
-    def __init__(self, index: RecallIndex) -> None:
-        self._index = index
+    def __init__(self) -> None:
         self._lines: dict[Memory | Past, str] = {}
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
@@ -89,9 +88,9 @@ class _Block:
 
     def add(self, memory: Memory, up_to: int = MAX_CHARACTERS) -> None:
         """Take it if the block stays within so many characters."""
-        shortest = len("- 2026-11-21 ") + len(memory.category) + len(_plain(memory.value))
+        shortest = len("- 2026-11-21 ") + len(memory.category) + len(" ".join(memory.value.split()))
         if memory not in self._lines and self._length + min(shortest, _MAX_LINE_CHARACTERS) < up_to:
-            self._add(memory, self._index.once(memory, line), up_to)
+            self._add(memory, line(memory), up_to)
 
     def add_past(self, past: Past, up_to: int) -> None:
         self._add(past, past_line(past), up_to)
@@ -118,16 +117,10 @@ def _by_age(told: tuple[Memory | Past, str]) -> tuple[object, ...]:
 
 
 def harmless(text: str) -> str:
-    """Words that would instruct the model are told as what they are, somebody's words. Looking for them costs most of
-    a line, so that only what is told is looked through."""
+    """Told as data: one escaped line, and as somebody's words if it looks like a part of a prompt."""
     text = text[:_MAX_LINE_CHARACTERS]
-    return _plain(quoted(text) if is_instruction_like(text) else text)
+    return escaped(quoted(text) if is_instruction_like(text) else text)
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= _MAX_LINE_CHARACTERS else text[: _MAX_LINE_CHARACTERS - 1] + "…"
-
-
-def _plain(text: str) -> str:
-    """One line, and no way to close the block early or to open another."""
-    return " ".join(text.split()).replace("<", "‹").replace(">", "›")

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from memory.recall.words import MONTHS, words
 from memory.records import STATEMENT_KEY, Past
 
-_MONTH = re.compile(rf"\b(?P<month>{'|'.join(MONTHS)})\b(?:[ ,]+(?:of )?(?P<year>(?:19|20)\d\d)\b)?", re.IGNORECASE)
+# "may" and "march" are words of every day: they are months after a word of time, or before a year.
+_SURE = "|".join(month for month in MONTHS if month not in ("March", "May"))
+_MONTH = re.compile(
+    rf"(?P<sure>\b(?:in|since|until|till|last|by|during|before|after|on|of|from)(?: early| late| mid| last)? )?"
+    rf"\b(?P<month>{_SURE}|(?:March|May)(?(sure)|(?=[ ,]+(?:of )?(?:19|20)\d\d)))\b"
+    r"(?:[ ,]+(?:of )?(?P<year>(?:19|20)\d\d)\b)?",
+    re.IGNORECASE,
+)
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 _LAST = re.compile(r"\blast (month|year)\b", re.IGNORECASE)
 
@@ -21,7 +28,7 @@ _ALWAYS_PAST = re.compile(
 _IN_THE_PAST_TENSE = re.compile(r"\b(?:was|were|did|had|have i)\b", re.IGNORECASE)
 _THEN = re.compile(
     rf"\b(?:before|earlier|originally|at first|at (?:the|that) time|until|ago|last (?:month|year)"
-    rf"|(?:in|on|since|by|during|of) (?:\w+ )?(?:{'|'.join(MONTHS)}|(?:19|20)\d\d))\b",
+    rf"|(?:in|on|since|by|during|of) (?:(?:early|late|mid|last) )?(?:{'|'.join(MONTHS)}|(?:19|20)\d\d))\b",
     re.IGNORECASE,
 )
 

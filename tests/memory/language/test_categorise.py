@@ -99,9 +99,8 @@ EXAMPLES = {
 CASES = [(line.strip(), category) for category, lines in EXAMPLES.items() for line in lines.strip().splitlines()]
 
 
-@pytest.mark.parametrize(("statement", "category"), CASES, ids=[statement for statement, _ in CASES])
-def test_a_statement_is_of_the_kind_a_person_would_say(statement: str, category: Category) -> None:
-    assert categorise(statement) is category
+def test_a_statement_is_of_the_kind_a_person_would_say() -> None:
+    assert [(said, categorise(said)) for said, category in CASES if categorise(said) is not category] == []
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, str.title], ids=["upper", "lower", "title"])

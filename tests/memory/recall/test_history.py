@@ -25,47 +25,45 @@ SAID = held("user_input_7", "i walk to work", (2025, 1), (2026, 6))
 LIFE = [PORTO, RED, SAID, GREEN]
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        "what was my favorite color before?",
-        "where did I live before I moved to Lisbon",
-        "what did my favorite color use to be",
-        "what used to be my favorite color",
-        "what was my previous job",
-        "where did i previously live",
-        "what was my favorite color in March",
-        "what was my favorite color back in 2025",
-        "what was my home city as of June 2025",
-        "what is my old address",
-        "where was i living last year",
-        "what did i like two years ago",
-        "what do i no longer like",
-        "what don't i like any more",
-        "what was it until the summer",
-    ],
-)
-def test_this_asks_about_the_past(question: str) -> None:
-    assert asks_about_the_past(question)
+ABOUT_THE_PAST = [
+    "what was my favorite color before?",
+    "where did I live before I moved to Lisbon",
+    "what did my favorite color use to be",
+    "what used to be my favorite color",
+    "what was my previous job",
+    "where did i previously live",
+    "what was my favorite color in March",
+    "what was my favorite color back in 2025",
+    "what was my home city as of June 2025",
+    "what is my old address",
+    "where was i living last year",
+    "what did i like two years ago",
+    "what do i no longer like",
+    "what don't i like any more",
+    "what was it until the summer",
+]
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        "what is my favorite color",
-        "what was my name again",
-        "what did i say about my cat",
-        "remind me to call before dinner",
-        "what should i do before the meeting in march",
-        "where do i live",
-        "how old is my cat",
-        "my birthday is in May",
-        "",
-    ],
-)
-def test_this_does_not(question: str) -> None:
-    assert not asks_about_the_past(question)
-    assert past_that_fits(LIFE, question, NOW) == []
+def test_this_asks_about_the_past() -> None:
+    assert [question for question in ABOUT_THE_PAST if not asks_about_the_past(question)] == []
+
+
+ABOUT_THE_PRESENT = [
+    "what is my favorite color",
+    "what was my name again",
+    "what did i say about my cat",
+    "remind me to call before dinner",
+    "what should i do before the meeting in march",
+    "where do i live",
+    "how old is my cat",
+    "my birthday is in May",
+    "",
+]
+
+
+def test_this_does_not() -> None:
+    assert [question for question in ABOUT_THE_PRESENT if asks_about_the_past(question)] == []
+    assert [question for question in ABOUT_THE_PRESENT if past_that_fits(LIFE, question, NOW)] == []
 
 
 @pytest.mark.parametrize(
@@ -109,6 +107,41 @@ def test_at_most_so_many_are_told() -> None:
 )
 def test_a_month_or_a_year_is_a_period(question: str, since: tuple[int, int], until: tuple[int, int]) -> None:
     assert asked_period(question, NOW) == (datetime(*since, 1, tzinfo=UTC), datetime(*until, 1, tzinfo=UTC))
+
+
+NO_MONTHS = """
+What was my favorite color before, if I may ask?
+may I ask what my favorite color was before
+what was my job before the march of time took it
+where did I live before we went on the march
+what did I like before, march or waltz
+you may tell me where I lived in the past
+""".strip().splitlines()
+MONTHS = """
+what did I like in {}
+where have I lived since {}
+what was my job until {}
+what was my job last {}
+what was my plan by {}
+what did I do during {}
+where did I live before {}
+where did I live in late {}
+where did I live on the first of {}
+what was my job {} 2026
+what was my job {}, 2026
+what was my job {} of 2026
+""".strip().splitlines()
+
+
+def test_may_and_march_are_months_only_beside_words_of_time() -> None:
+    assert [question for question in NO_MONTHS if asked_period(question, NOW)] == []
+    for name, number in (("May", 5), ("march", 3), ("April", 4)):
+        month = datetime(2026, number, 1, tzinfo=UTC), datetime(2026, number + 1, 1, tzinfo=UTC)
+        assert [one for one in MONTHS if asked_period(one.format(name), NOW) != month] == []
+
+
+def test_who_asks_politely_is_told_all_that_held_before() -> None:
+    assert past_that_fits(LIFE, "What was my favorite color before, if I may ask?", NOW) == [GREEN, RED]
 
 
 def test_last_month_of_january_is_december() -> None:

