@@ -27,6 +27,7 @@ from memory.stores.sqlite import SqliteStore
 from memory.stores.sqlite_schema import open_file
 from tests.memory.stores.contract import ALICE, BOB, NOON, said, started, turn
 from tests.memory.stores.other_process import start_many, write_many
+from tests.room.worker import until
 
 ROOT = Path(sqlite_store.__file__).parents[2]
 
@@ -406,7 +407,7 @@ async def test_closed_stores_leave_no_file_and_no_thread(path: Path) -> None:
     for _ in range(100):
         await use()
     assert len([*Path("/proc/self/fd").iterdir()]) <= before[0]
-    assert threading.active_count() <= before[1]
+    await until(lambda: threading.active_count() <= before[1], "the last thread to end")
 
 
 @contextmanager
@@ -470,7 +471,6 @@ def _schema(db: sqlite3.Connection) -> set[tuple[str, str]]:
 
 def _schema_of_a_new_file(path: Path) -> set[tuple[str, str]]:
     open_file(path).close()
-    store._use(lambda db: db.close())
     with closing(sqlite3.connect(path)) as db:
         return _schema(db)
 
