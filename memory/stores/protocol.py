@@ -40,11 +40,14 @@ class Store(Protocol):
         """Keep them all or none; what was kept, in their order. Makes the profile if it is missing.
 
         Each replaces the value under its (category, key), which goes into the past, where it held until the new one's
-        `said_at`; the same value again changes nothing but when and where it was said, and `expires_at`. One with a
-        `source` is kept once: it is left out if a memory of that category and source was current or past before this
-        call, so that one turn may state several things. Keys that begin with `STATEMENT_KEY` give way, see there; of
-        two with any other (category, key) the last counts. A `conversation` that is not this user's, or was erased, is
-        left out of a memory.
+        `said_at`; the same value again changes nothing but when and where it was said, and `expires_at`. What was said
+        before the value that holds replaces nothing, whenever it comes: it goes into the past, where it held until the
+        next one that was said, and what holds is returned in its place. Of equal times the later call wins.
+
+        One with a `source` is kept once: it is left out if a memory of that category and source was current or past
+        before this call, so that one turn may state several things. Keys that begin with `STATEMENT_KEY` give way, see
+        there; two of one time and with equal words are two, if either has a source. Of two with any other (category,
+        key) the last counts. A `conversation` that is not this user's, or was erased, is left out of a memory.
         """
         ...
 
@@ -57,7 +60,7 @@ class Store(Protocol):
         ...
 
     async def past(self, user: UUID) -> list[Past]:
-        """All that held once and were replaced, in the order in which that happened."""
+        """All that held once and were replaced, in the order in which they ceased to hold."""
         ...
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
@@ -92,6 +95,14 @@ class Store(Protocol):
 
     async def summarise(self, user: UUID, conversation: UUID, summary: str) -> bool:
         """Keep a short summary of a conversation; False if it is not this user's, or was erased."""
+        ...
+
+    async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
+        """Is anything still kept of it? False if it is not this user's, or was erased."""
+        ...
+
+    async def turn_text(self, user: UUID, turn: str) -> str | None:
+        """What was said in the turn of that id, as far as the transcript still has it."""
         ...
 
     # -- the person's rights

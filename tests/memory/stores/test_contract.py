@@ -7,6 +7,7 @@ failure sounds.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -228,6 +229,75 @@ async def test_a_turn_that_comes_again_late_does_not_bring_the_past_back(store: 
     assert await store.remember(ALICE, [blue]) == []
     assert await store.memories(ALICE) == [green]
     assert await store.past(ALICE) == [Past(blue, green.said_at)]
+
+
+# -- what comes late: an outbox delivers it, or another device
+
+
+BY_TIME = [said(color, later=minute * 60, source=f"turn-{minute}") for minute, color in enumerate("abcd")]
+
+
+async def test_in_whatever_order_values_come_the_last_one_said_holds(store: Store) -> None:
+    for order in itertools.permutations(range(4)):
+        await store.erase(ALICE)
+        for place in order:
+            await store.remember(ALICE, [BY_TIME[place]])
+        assert await store.memories(ALICE) == [BY_TIME[3]], order
+        assert await store.past(ALICE) == [Past(BY_TIME[i], BY_TIME[i + 1].said_at) for i in range(3)], order
+
+
+async def test_what_holds_is_returned_for_what_came_late(store: Store) -> None:
+    porto, rome = said("Porto", "home_city", FACT, later=600), said("Rome", "home_city", FACT)
+    await store.remember(ALICE, [porto])
+    assert await store.remember(ALICE, [rome]) == [porto]
+    assert await store.remember(ALICE, [rome]) == [porto], "and it is kept once"
+    assert await store.past(ALICE) == [Past(rome, porto.said_at)]
+
+
+async def test_the_same_value_that_comes_late_changes_nothing(store: Store) -> None:
+    now, before = said("blue", later=60, source="turn-2"), said("blue", source="turn-1")
+    await store.remember(ALICE, [now])
+    assert await store.remember(ALICE, [before]) == [now]
+    assert await store.memories(ALICE) == [now]
+    assert await store.past(ALICE) == []
+
+
+async def test_of_two_values_of_one_time_the_later_call_wins(store: Store) -> None:
+    blue, green = said("blue", source="turn-1"), said("green", source="turn-2")
+    await store.remember(ALICE, [blue])
+    assert await store.remember(ALICE, [green]) == [green]
+    assert await store.memories(ALICE) == [green]
+    assert await store.past(ALICE) == [Past(blue, NOON)]
+
+
+async def test_what_came_late_is_forgotten_exported_and_brought_back_with_the_rest(store: Store) -> None:
+    await store.remember(ALICE, [said("green", later=60)])
+    await store.remember(ALICE, [said("blue")])
+    document = await store.export(ALICE)
+    await store.erase(ALICE)
+    await store.import_(ALICE, document)
+    assert await store.export(ALICE) == document
+    assert await store.past(ALICE) == [Past(said("blue"), NOON + timedelta(seconds=60))]
+    assert await store.forget(ALICE, PREFERENCE, "favorite_color")
+    assert await store.past(ALICE) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [("turn-1", "turn-2"), (None, "turn-2"), ("turn-1", None)])
+async def test_two_statements_of_one_time_and_equal_words_are_two(
+    store: Store, first: str | None, second: str | None
+) -> None:
+    words = said("I like tea", "user_input_1", FACT, source=first)
+    again = replace(words, source=second)
+    await store.remember(ALICE, [words])
+    assert await store.remember(ALICE, [again]) == [replace(again, key="user_input_2")]
+    assert len(await store.memories(ALICE)) == 2
+
+
+async def test_the_same_words_that_nobody_said_in_a_turn_stay_where_they_are(store: Store) -> None:
+    words = said("I like tea", "user_input_1", FACT)
+    for _ in range(2):
+        assert await store.remember(ALICE, [words]) == [words]
+    assert await store.memories(ALICE) == [words]
 
 
 async def test_what_is_left_out_does_not_keep_the_rest_out(store: Store) -> None:
@@ -474,6 +544,32 @@ async def test_after_the_window_another_conversation_begins_with_a_summary_of_th
     assert second.resumed is False
     assert second.conversation != first.conversation
     assert (second.turns, second.summary) == ([], "They said hello.")
+
+
+async def test_where_nothing_is_resumed_a_second_try_doubles_nothing(store: Store) -> None:
+    first = await started(store, resume_within=timedelta(0))
+    again = await started(store, resume_within=timedelta(0))
+    assert (again.id, again.conversation, again.resumed) == (first.id, first.conversation, False)
+    assert len(await store.sessions(living=True, limit=10)) == 1
+    other = await started(store, job="job-2", resume_within=timedelta(0))
+    assert (other.conversation != first.conversation, other.resumed) == (True, False)
+
+
+async def test_a_conversation_exists_until_it_is_erased_and_for_its_person_alone(store: Store) -> None:
+    room = await started(store)
+    assert await store.conversation_exists(ALICE, room.conversation)
+    assert not await store.conversation_exists(BOB, room.conversation)
+    assert not await store.conversation_exists(ALICE, _SOMETHING)
+    await store.erase(ALICE)
+    assert not await store.conversation_exists(ALICE, room.conversation)
+
+
+async def test_the_words_of_a_turn_are_its_persons(store: Store) -> None:
+    room = await started(store)
+    await store.append_turns(ALICE, room.conversation, [turn("hello there", name="item_1")])
+    assert await store.turn_text(ALICE, "item_1") == "hello there"
+    assert await store.turn_text(BOB, "item_1") is None
+    assert await store.turn_text(ALICE, "item_2") is None
 
 
 async def test_a_resumed_conversation_needs_no_summary(store: Store) -> None:
@@ -1240,6 +1336,8 @@ NAMELESS: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "memories": lambda store, _: store.memories(ALICE),
     "past": lambda store, _: store.past(ALICE),
     "touch_session": lambda store, _: store.touch_session(ALICE, _SOMETHING),
+    "conversation_exists": lambda store, _: store.conversation_exists(ALICE, _SOMETHING),
+    "turn_text": lambda store, _: store.turn_text(ALICE, "item_1"),
     "end_session": lambda store, _: store.end_session(ALICE, _SOMETHING, "job-1", "left"),
     "export": lambda store, _: store.export(ALICE),
     "erase": lambda store, _: store.erase(ALICE),

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
@@ -23,8 +24,10 @@ from memory.records import Category, Past
 from memory.stores import sqlite as sqlite_store
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
+from memory.stores.sqlite_schema import open_file
 from tests.memory.stores.contract import ALICE, BOB, NOON, said, started, turn
 from tests.memory.stores.other_process import start_many, write_many
+from tests.room.worker import until
 
 ROOT = Path(sqlite_store.__file__).parents[2]
 
@@ -77,7 +80,7 @@ async def test_eight_processes_that_upgrade_an_old_file_at_once_lose_nothing(pat
 
 
 async def test_a_killed_process_loses_nothing_that_was_confirmed(path: Path, store: SqliteStore) -> None:
-    command = [sys.executable, "-m", "tests.memory.other_process", str(path), str(ALICE)]
+    command = [sys.executable, "-m", "tests.memory.stores.other_process", str(path), str(ALICE)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout
         confirmed = [writer.stdout.readline().strip() for _ in range(50)]
@@ -300,11 +303,10 @@ async def test_a_profile_takes_its_memories_with_it(path: Path, store: SqliteSto
 
 
 async def test_a_locked_database_is_a_store_error_and_never_blocks_the_loop(
-    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    path: Path,
 ) -> None:
-    monkeypatch.setattr(sqlite_store, "_BUSY_SECONDS", 0.4)
+    store = SqliteStore(path, busy_seconds=0.4)
     await store.remember(ALICE, [said("blue")])
-    await store.aclose()
     ticks = 0
 
     async def tick() -> None:
@@ -363,6 +365,49 @@ async def test_what_a_caller_gave_up_is_not_done_behind_a_later_calls_back(path:
     assert (await erasing)["memories"] == 1
     await asyncio.gather(*(store.memories(ALICE) for _ in range(8)))
     assert not any((await store.export(ALICE)).values())
+
+
+# -- a disk that hangs
+
+
+async def test_a_read_does_not_wait_for_writes_that_were_given_up(path: Path, store: SqliteStore) -> None:
+    await store.remember(ALICE, [said()])
+    with _locked(path, "immediate"):
+        for _ in range(4):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(store.remember(ALICE, [said("green")]), 0.05)
+        assert await asyncio.wait_for(store.memories(ALICE), 1) == [said()]
+    assert await store.memories(ALICE) == [said()], "what was given up was not done later"
+
+
+async def test_a_disk_that_hangs_holds_up_no_other_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are looked up in the event loop's own threads, of which there are few."""
+    answered = threading.Event()
+    monkeypatch.setattr(sqlite_store, "open_file", lambda *_: answered.wait(30))
+    stores = [SqliteStore(path) for _ in range((os.cpu_count() or 1) + 8)]
+    calls = [asyncio.create_task(store.memories(ALICE)) for store in stores]
+    try:
+        loop = asyncio.get_running_loop()
+        assert await asyncio.wait_for(loop.getaddrinfo("localhost", 80), 5)
+        assert not any(call.done() for call in calls), "the disk does not hang"
+        await asyncio.wait_for(stores[0].aclose(), 5)
+    finally:
+        answered.set()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_closed_stores_leave_no_file_and_no_thread(path: Path) -> None:
+    async def use() -> None:
+        store = SqliteStore(path)
+        await store.remember(ALICE, [said()])
+        await store.aclose()
+
+    await use()
+    before = (len([*Path("/proc/self/fd").iterdir()]), threading.active_count())
+    for _ in range(100):
+        await use()
+    assert len([*Path("/proc/self/fd").iterdir()]) <= before[0]
+    await until(lambda: threading.active_count() <= before[1], "the last thread to end")
 
 
 @contextmanager
@@ -425,9 +470,7 @@ def _schema(db: sqlite3.Connection) -> set[tuple[str, str]]:
 
 
 def _schema_of_a_new_file(path: Path) -> set[tuple[str, str]]:
-    store = SqliteStore(path)
-    store._use(lambda _: None)
-    store._use(lambda db: db.close())
+    open_file(path).close()
     with closing(sqlite3.connect(path)) as db:
         return _schema(db)
 

@@ -1,0 +1,211 @@
+-- Raises unless every migration in this folder's parent is in effect. Reads the catalog alone, changes nothing.
+do $$
+declare
+  v_wanted record;
+  v_table regclass;
+  v_function regprocedure;
+begin
+  if to_regrole('voice_agent') is null or to_regrole('service_role') is null or to_regrole('authenticated') is null
+     or to_regrole('anon') is null then
+    raise exception 'a role is missing: voice_agent, service_role, authenticated or anon';
+  end if;
+  if (select rolsuper or rolbypassrls or rolcanlogin from pg_catalog.pg_roles where rolname = 'voice_agent') then
+    raise exception 'voice_agent may do more than it should: superuser, bypass row-level security, or log in';
+  end if;
+  if not (select rolbypassrls from pg_catalog.pg_roles where rolname = 'service_role') then
+    raise exception 'service_role does not bypass row-level security';
+  end if;
+  if to_regrole('authenticator') is not null and not pg_has_role('authenticator', 'voice_agent', 'member') then
+    raise exception 'PostgREST''s role, authenticator, may not become voice_agent';
+  end if;
+  if not has_schema_privilege('voice_agent', 'public', 'usage') or not has_schema_privilege('voice_agent', 'rapport', 'usage')
+  then
+    raise exception 'voice_agent may not use the schemas public and rapport';
+  end if;
+  if has_schema_privilege('anon', 'rapport', 'usage') then
+    raise exception 'anon may use the schema rapport';
+  end if;
+  if to_regprocedure('auth.uid()') is null then
+    raise exception 'auth.uid() is missing';
+  end if;
+
+  -- (of a table that was there before, more columns are nobody's business)
+  for v_wanted in select * from (values
+    ('public.profiles', 'id', 'uuid', true),
+    ('public.profiles', 'email', 'text', false),
+    ('public.profiles', 'is_first_login', 'boolean', true),
+    ('public.profiles', 'created_at', 'timestamp with time zone', true),
+    ('public.conversations', 'user_id', 'uuid', true),
+    ('public.conversations', 'id', 'uuid', true),
+    ('public.conversations', 'thread', 'text', true),
+    ('public.conversations', 'summary', 'text', false),
+    ('public.conversations', 'last_seq', 'integer', true),
+    ('public.conversations', 'created_at', 'timestamp with time zone', true),
+    ('public.conversations', 'active_at', 'timestamp with time zone', true),
+    ('public.sessions', 'user_id', 'uuid', true),
+    ('public.sessions', 'id', 'uuid', true),
+    ('public.sessions', 'conversation_id', 'uuid', true),
+    ('public.sessions', 'room', 'text', true),
+    ('public.sessions', 'jobs', 'text[]', true),
+    ('public.sessions', 'started_at', 'timestamp with time zone', true),
+    ('public.sessions', 'seen_at', 'timestamp with time zone', true),
+    ('public.sessions', 'ended_at', 'timestamp with time zone', false),
+    ('public.sessions', 'end_reason', 'text', false),
+    ('public.messages', 'user_id', 'uuid', true),
+    ('public.messages', 'conversation_id', 'uuid', true),
+    ('public.messages', 'id', 'text', true),
+    ('public.messages', 'seq', 'integer', true),
+    ('public.messages', 'role', 'text', true),
+    ('public.messages', 'text', 'text', true),
+    ('public.messages', 'said_at', 'timestamp with time zone', true),
+    ('public.messages', 'interrupted', 'boolean', true),
+    ('public.memories', 'user_id', 'uuid', true),
+    ('public.memories', 'category', 'text', true),
+    ('public.memories', 'key', 'text', true),
+    ('public.memories', 'value', 'text', true),
+    ('public.memories', 'said_at', 'timestamp with time zone', true),
+    ('public.memories', 'source', 'text', false),
+    ('public.memories', 'conversation_id', 'uuid', false),
+    ('public.memories', 'expires_at', 'timestamp with time zone', false),
+    ('public.memory_history', 'user_id', 'uuid', true),
+    ('public.memory_history', 'seq', 'integer', true),
+    ('public.memory_history', 'category', 'text', true),
+    ('public.memory_history', 'key', 'text', true),
+    ('public.memory_history', 'value', 'text', true),
+    ('public.memory_history', 'said_at', 'timestamp with time zone', true),
+    ('public.memory_history', 'source', 'text', false),
+    ('public.memory_history', 'conversation_id', 'uuid', false),
+    ('public.memory_history', 'expires_at', 'timestamp with time zone', false),
+    ('public.memory_history', 'until', 'timestamp with time zone', true),
+    ('public.leases', 'name', 'text', true),
+    ('public.leases', 'holder', 'text', true),
+    ('public.leases', 'until', 'timestamp with time zone', true)
+  ) as wanted (relation, name, type, needed) loop
+    if not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = to_regclass(v_wanted.relation) and a.attname = v_wanted.name and not a.attisdropped
+        and format_type(a.atttypid, null) = v_wanted.type and a.attnotnull = v_wanted.needed
+    ) then
+      raise exception 'a column is missing or of another kind: % of %', v_wanted.name, v_wanted.relation;
+    end if;
+  end loop;
+
+  -- people reach their own rows of each table, and none of the leases
+  for v_wanted in select * from (values
+    ('public.profiles', true), ('public.conversations', true), ('public.sessions', true), ('public.messages', true),
+    ('public.memories', true), ('public.memory_history', true), ('public.leases', false)
+  ) as wanted (relation, peoples) loop
+    v_table := v_wanted.relation::regclass;
+    if not (select relrowsecurity from pg_catalog.pg_class where oid = v_table) then
+      raise exception 'row-level security is off on %', v_table;
+    end if;
+    if v_wanted.peoples and not exists (
+      select from pg_catalog.pg_policy where polrelid = v_table and polpermissive
+        and 'voice_agent'::regrole = any (polroles) and 'authenticated'::regrole = any (polroles)
+    ) then
+      raise exception 'no policy lets people have their own rows of %', v_table;
+    end if;
+    if has_any_column_privilege('anon', v_table, 'select, insert, update, references')
+       or has_table_privilege('anon', v_table, 'delete, truncate, trigger') then
+      raise exception 'anon may use %', v_table;
+    end if;
+    if not has_table_privilege('service_role', v_table, 'select')
+       or not has_table_privilege('service_role', v_table, 'insert')
+       or not has_table_privilege('service_role', v_table, 'update')
+       or not has_table_privilege('service_role', v_table, 'delete') then
+      raise exception 'service_role may not use %', v_table;
+    end if;
+    if has_table_privilege('voice_agent', v_table, 'select') <> v_wanted.peoples then
+      raise exception 'voice_agent may read the leases, or not read %', v_table;
+    end if;
+  end loop;
+
+  for v_wanted in select * from (values
+    ('public.ensure_profile(uuid, text)', true),
+    ('public.complete_first_login(uuid)', true),
+    ('rapport.hold_profile(uuid, text)', true),
+    ('public.start_session(uuid, text, text, text, text, double precision, integer)', true),
+    ('public.append_turns(uuid, uuid, jsonb)', true),
+    ('public.touch_session(uuid, uuid)', true),
+    ('public.end_session(uuid, uuid, text, text)', true),
+    ('public.summarise(uuid, uuid, text)', true),
+    ('rapport.hold_conversation_of(uuid, uuid)', true),
+    ('public.remember(uuid, jsonb)', true),
+    ('public.retrieve(uuid, text, text)', true),
+    ('public.list_memories(uuid)', true),
+    ('public.list_past(uuid)', true),
+    ('public.forget(uuid, text, text)', true),
+    ('public.export_user(uuid)', true),
+    ('public.import_user(uuid, jsonb)', true),
+    ('public.erase_user(uuid)', true),
+    ('public.list_sessions(boolean, integer)', false),
+    ('public.end_abandoned(timestamptz, text)', false),
+    ('public.take_lease(text, text, double precision)', false),
+    ('public.purge(timestamptz)', false),
+    ('public.describe_schema()', false)
+  ) as wanted (signature, peoples) loop
+    v_function := v_wanted.signature::regprocedure;
+    if (select p.prosecdef or not coalesce(p.proconfig, '{}') && array['search_path=', 'search_path=""']
+        from pg_catalog.pg_proc p where p.oid = v_function) then
+      raise exception '% runs with other rights than its caller''s, or with the caller''s search_path', v_function;
+    end if;
+    if not has_function_privilege('service_role', v_function, 'execute') then
+      raise exception 'service_role may not call %', v_function;
+    end if;
+    if has_function_privilege('voice_agent', v_function, 'execute') <> v_wanted.peoples then
+      raise exception 'voice_agent may call what is the worker''s, or not call %', v_function;
+    end if;
+    if has_function_privilege('anon', v_function, 'execute') then
+      raise exception 'anon may call %', v_function;
+    end if;
+  end loop;
+  for v_function in
+    select p.oid from pg_catalog.pg_proc p
+    where p.pronamespace = 'rapport'::regnamespace and has_function_privilege('anon', p.oid, 'execute')
+  loop
+    raise exception 'anon may call %', v_function;
+  end loop;
+
+  if exists (
+    select from pg_catalog.pg_constraint where conrelid = 'public.profiles'::regclass and contype = 'f'
+    and conkey = array[(select attnum from pg_catalog.pg_attribute where attrelid = 'public.profiles'::regclass and attname = 'id')]
+  ) then
+    raise exception 'the id of public.profiles has a foreign key: people of a voice agent are nobody in auth.users';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_policy where polrelid = 'public.profiles'::regclass and not polpermissive and polcmd = '*'
+      and 'voice_agent'::regrole = any (polroles) and 'authenticated'::regrole = any (polroles)
+  ) then
+    raise exception 'no policy bounds what the other policies of public.profiles allow';
+  end if;
+  if exists (
+    select from pg_catalog.pg_constraint k
+    join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attname = 'user_id'
+    where k.contype = 'f' and not (a.attnum = any (k.conkey))
+      and k.conrelid in ('public.conversations'::regclass, 'public.sessions'::regclass, 'public.messages'::regclass)
+  ) then
+    raise exception 'a foreign key does not carry the person: rows could hang under another''s';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_index where indrelid = 'public.sessions'::regclass and indisunique and indpred is not null
+  ) then
+    raise exception 'two sessions of one conversation could live at once';
+  end if;
+  if (select count(*) from pg_catalog.pg_trigger
+      where tgrelid = 'public.memories'::regclass and tgname in ('memory_replaced', 'memory_late')
+        and tgenabled in ('O', 'A')) <> 2
+  then
+    raise exception 'the past is not written down: the trigger memory_replaced or memory_late is missing or off';
+  end if;
+  if not has_column_privilege('voice_agent', 'public.memory_history', 'until', 'update') then
+    raise exception 'a late write cannot say until when what came before it held';
+  end if;
+  if (select count(*) from pg_catalog.pg_constraint
+      where conname in ('memories_conversation_fkey', 'memory_history_conversation_fkey')) <> 2 then
+    raise exception 'memories may name conversations that are another person''s';
+  end if;
+  if to_regclass('supabase_migrations.schema_migrations') is not null
+     and not has_column_privilege('service_role', 'supabase_migrations.schema_migrations', 'version', 'select') then
+    raise exception 'service_role may not read which migrations were applied';
+  end if;
+end $$;
