@@ -14,7 +14,7 @@ from memory.recall.vectors import Vector
 from memory.records import Memory, Past
 
 # About 400 tokens at four characters each: more costs every turn of the call, and few precise lines answer better
-# than many (memory-facts 2a).
+# than many.
 MAX_CHARACTERS = 1600
 _MAX_LINE_CHARACTERS = 300
 # More do not fit, unless all are of a few words.
@@ -55,7 +55,7 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     now = now or datetime.now(UTC)
     matching = index.search(query, _MOST_LINES, now, without=already_said, vector=vector)
     held_before = past_that_fits(past, query, now)
-    block = _Block(index)
+    block = _Block()
     for memory in islice(_other(index.always(now), already_said), _MOST_LINES):
         block.add(memory, up_to=MAX_CHARACTERS // 2)
     for one in held_before:
@@ -79,8 +79,7 @@ def past_line(past: Past) -> str:
 class _Block:
     """Lines as they are chosen, each thing told once, and the room that is left for them."""
 
-    def __init__(self, index: RecallIndex) -> None:
-        self._index = index
+    def __init__(self) -> None:
         self._lines: dict[Memory | Past, str] = {}
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
@@ -91,7 +90,7 @@ class _Block:
         """Take it if the block stays within so many characters."""
         shortest = len("- 2026-11-21 ") + len(memory.category) + len(_plain(memory.value))
         if memory not in self._lines and self._length + min(shortest, _MAX_LINE_CHARACTERS) < up_to:
-            self._add(memory, self._index.once(memory, line), up_to)
+            self._add(memory, line(memory), up_to)
 
     def add_past(self, past: Past, up_to: int) -> None:
         self._add(past, past_line(past), up_to)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from memory.recall.index import SearchIndex, Unit
@@ -44,7 +44,6 @@ class RecallIndex:
         self._always: list[_Age] = []
         self._expiring: list[tuple[datetime, str]] = []
         self._index = SearchIndex[str]()
-        self._notes: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._memories)
@@ -78,7 +77,6 @@ class RecallIndex:
             return False
         for ages in (self._ages, self._always) if _is_always_told(memory) else (self._ages,):
             del ages[bisect_left(ages, (memory.said_at, key))]
-        self._notes.pop(key, None)
         return self._index.remove(key)
 
     def without_vector(self, limit: int) -> list[Memory]:
@@ -124,18 +122,10 @@ class RecallIndex:
         return (self._memories[key] for _, key in reversed(self._ages))
 
     def always(self, now: datetime | None = None) -> Iterator[Memory]:
-        """What is told whatever was asked, newest first: preferences, which search finds badly (memory-facts 3b), and
+        """What is told whatever was asked, newest first: preferences, which search finds badly, and
         what the person is and who is theirs as far as it has a name, for those are wanted in every turn."""
         self._drop_expired(now)
         return (self._memories[key] for _, key in reversed(self._always))
-
-    def once(self, memory: Memory, make: Callable[[Memory], str]) -> str:
-        """What `make` makes of a memory of this index, made once while it is here; always the same `make`."""
-        key = _key(memory.category, memory.key)
-        note = self._notes.get(key)
-        if note is None:
-            note = self._notes[key] = make(memory)
-        return note
 
     def _drop_expired(self, now: datetime | None) -> None:
         now = now or datetime.now(UTC)

@@ -94,6 +94,14 @@ class Store(Protocol):
         """Keep a short summary of a conversation; False if it is not this user's, or was erased."""
         ...
 
+    async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
+        """False if it is not this user's, or was erased."""
+        ...
+
+    async def turn_text(self, user: UUID, conversation: UUID, id: str) -> str | None:
+        """What was said in a turn of the user's conversation; None if it is not kept any more."""
+        ...
+
     # -- the person's rights
 
     async def export(self, user: UUID) -> dict[str, Any]:

@@ -256,6 +256,14 @@ class SqliteStore:
 
     # -- the person's rights
 
+    async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
+        return await self._read(lambda db: _owns(db, user, conversation))
+
+    async def turn_text(self, user: UUID, conversation: UUID, id: str) -> str | None:
+        query = "select text from messages where user_id = ? and conversation_id = ? and id = ?"
+        this = (str(user), str(conversation), id)
+        return await self._read(lambda db: next((str(text) for (text,) in db.execute(query, this)), None))
+
     async def export(self, user: UUID) -> dict[str, Any]:
         return await self._read(lambda db: _export(db, user))
 
