@@ -6,6 +6,7 @@ Each person has an outbox and a breaker of their own, so that nobody waits for t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
@@ -15,6 +16,8 @@ from uuid import UUID
 from memory.sessions.outbox import Breaker, Outbox
 from memory.sessions.timing import Timing
 from memory.stores.protocol import Store, StoreError, StoreRefused
+
+log = logging.getLogger("rapport.memory")
 
 T = TypeVar("T")
 Measure = Callable[[str, float, bool], None]
@@ -76,7 +79,11 @@ class StoreClient:
         self._closed = True
         for each in self._people.values():
             await each.outbox.aclose()
-        await self._store.aclose()
+        try:
+            async with asyncio.timeout(self.deadline):
+                await self._store.aclose()
+        except TimeoutError:
+            log.warning("[MEMORY FAILED] the store could not be closed within %s s", self.deadline)
 
     async def call(self, theirs: PersonalStore, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """Raises `StoreError`."""

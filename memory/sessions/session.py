@@ -86,6 +86,8 @@ class SessionMemory(OpenSession):
         """Where no transcript is kept there is no summary of it either."""
         self._summary_is_due = False
         self._summed_up_at = -timing.summary
+        self._reading_store = asyncio.Lock()
+        """What was read first must not be taken over last."""
         self._closed = False
         live.enter(self)
 
@@ -133,8 +135,10 @@ class SessionMemory(OpenSession):
             person = Person()
             if self.remembered:
                 await self._store.settled()
-                person = await self._all_that_is_stored(self._store.ask)
-            self._live.loaded(self, person)
+            async with self._reading_store:
+                if self.remembered:
+                    person = await self._all_that_is_stored(self._store.ask)
+                self._live.loaded(self, person)
         except BaseException:
             self.missed = None
             raise
@@ -348,13 +352,14 @@ class SessionMemory(OpenSession):
 
     async def _late_news(self, stated: _Stated) -> list[Memory]:
         """What is news, where it could not be told when it was said."""
-        if not self._live.is_loaded(self.user):
-            self._live.await_loading(self)
-            person = await self._all_that_is_stored(self._store.write)
-            self._live.loaded(self, person)
-            if self._closed:
-                turn = stated.turn
-                return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
+        async with self._reading_store:
+            if not self._live.is_loaded(self.user):
+                self._live.await_loading(self)
+                person = await self._all_that_is_stored(self._store.write)
+                self._live.loaded(self, person)
+                if self._closed:
+                    turn = stated.turn
+                    return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
         return self._take(stated)
 
     # -- what it was about

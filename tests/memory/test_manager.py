@@ -463,7 +463,7 @@ async def test_nobody_waits_longer_than_the_deadline(call: Callable[[MemoryManag
 
 
 async def test_a_caller_who_is_cancelled_is_cancelled(path: Path) -> None:
-    manager = MemoryManager(Stuck, deadline=30)  # type: ignore[arg-type]
+    manager = MemoryManager(Stuck, deadline=1)  # type: ignore[arg-type]
     set_session_user("alice@example.com")
     call = asyncio.create_task(manager.amemories())
     await asyncio.sleep(0.01)

@@ -132,10 +132,10 @@ def test_the_same_value_again_in_other_marks_changes_only_its_time() -> None:
 
 def test_a_turn_that_is_heard_late_becomes_past_and_replaces_nothing() -> None:
     """A model read it for seconds, or it waited for a store, and the person asked for something else meanwhile."""
-    person = Person([said("green", later=60)])
+    person = Person([said("my favorite color is green", later=60)])
     assert news(person, "my favorite color is blue", later=0) == ["favorite_color: my favorite color is blue"]
     assert news(person, "my favorite color is Green!", "turn-2", later=1) == [], "it says what holds"
-    assert held(person) == {"favorite_color": "green"}
+    assert held(person) == {"favorite_color": "my favorite color is green"}
     assert person.past() == [Past(said("my favorite color is blue", source="turn-1"), NOON + timedelta(seconds=60))]
 
 
