@@ -123,7 +123,8 @@ class PersonalStore:
 
     async def ask(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """One call that somebody waits for. Raises `StoreError`, at once if the store is left alone."""
-        if self._client.fails_everybody:
+        # once is enough then; but who was not failed themselves is never refused for the trouble of others
+        if not self.breaker.healthy and self._client.fails_everybody:
             raise StoreError("the store is left alone for a moment: it fails everybody")
         return await self._call(name, call, self.deadline)
 

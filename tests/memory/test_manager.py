@@ -9,6 +9,7 @@ person, somebody whose store is slow, a reader of the log.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import sqlite3
@@ -197,6 +198,34 @@ async def test_each_loop_gets_a_store_of_its_own(path: Path) -> None:
     await manager.astore("FACT", "a", "b")
     assert len(loops) == 3
     await manager.aclose()
+
+
+def open_files() -> int:
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_script_that_runs_a_hundred_loops_leaves_none_of_them_open(manager_of_a_script: MemoryManager) -> None:
+    """With what a loop had closed at its end, whether it asked, had a session, or failed."""
+    manager = manager_of_a_script
+    set_session_user("alice@example.com")
+
+    async def talk(text: str) -> None:
+        opened = manager.open_session()
+        await opened.load()
+        await opened.capture(Turn(text, "user", "my cat is called Tilda", NOON))
+        opened.close()
+        raise ValueError(text)
+
+    asyncio.run(manager.astore("FACT", "key", "first"))
+    before = open_files()
+    for i in range(100):
+        asyncio.run(manager.astore("FACT", "key", str(i)))
+        if i % 10 == 0:
+            with pytest.raises(ValueError, match=str(i)):
+                asyncio.run(talk(str(i)))
+    assert len(manager._loops) == 0
+    assert open_files() <= before
 
 
 # -- what may be stored

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+import memory.sessions.session
 from identity import NoSessionUser, set_session_user
+from memory.language.statements import statements_in
 from memory.manager import MemoryManager, MemoryOff
 from memory.records import MAX_THREAD_CHARACTERS, MAX_TURN_CHARACTERS, Turn
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
-from tests.memory.sessions.moody import CAT, Moody, rows, start, texts
+from tests.memory.sessions.moody import CAT, HASTY, Moody, rows, start, texts
 from tests.memory.stores.contract import ALICE, BOB, NOON, turn
 
 # -- it answers
@@ -182,6 +186,85 @@ async def test_a_session_that_was_taken_for_dead_lives_again_with_the_next_turn(
     assert alice.conversation == first.conversation
     assert texts(path) == ["still here", "are you?"]
     assert await alice.touch() is True
+
+
+async def test_a_session_that_was_taken_for_dead_asks_for_no_more_than_its_conversation(
+    store: Moody, alice: SessionMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(alice)
+    await store.end_abandoned(datetime.now(UTC) + timedelta(hours=1), "worker died")
+    for name in ("export", "memories", "past", "start_session"):
+        monkeypatch.setattr(store, name, None)
+    for _ in range(6):
+        assert await alice.touch() is False
+    assert not alice.erased
+
+
+async def test_why_something_is_known_asks_for_no_more_than_its_turn(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(alice)
+    alice.append_turn(Turn("item_1", "user", f"well, {CAT}", NOON))
+    (kept,) = await alice.capture(Turn("item_1", "user", f"well, {CAT}", NOON))
+    monkeypatch.setattr(store, "export", None)
+    why = await manager.awhy(kept.category, kept.key)
+    assert why
+    assert why.words == f"well, {CAT}"
+
+
+# -- what it was about
+
+
+async def test_a_turn_is_read_once_and_summed_up_at_the_end_and_now_and_then(
+    alice: SessionMemory, store: Moody, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(
+        memory.sessions.session, "statements_in", lambda said, before: read.append(said) or statements_in(said, before)
+    )
+    written: list[str] = []
+    summarise = store.summarise
+
+    async def counted(user: UUID, conversation: UUID, summary: str) -> bool:
+        written.append(summary)
+        return await summarise(user, conversation, summary)
+
+    monkeypatch.setattr(store, "summarise", counted)
+    await start(alice)
+    turns = [Turn(f"item_{i}", "user", f"i love the number {i}", NOON + timedelta(seconds=i)) for i in range(20)]
+    for each in turns:
+        alice.append_turn(each)
+        await alice.capture(each)
+        await alice.touch()
+    assert await alice.end("left", 5) == 0
+    assert read == [each.text for each in turns]
+    assert len(written) == 2, "the first thing that was said, and all of it at the end"
+    (row,) = rows(path, "conversations")
+    assert row["summary"] == written[-1] == "; ".join(each.text for each in turns)
+
+
+@pytest.mark.parametrize("timing", [replace(HASTY, summary=0.05)])
+async def test_a_call_that_ends_without_a_word_leaves_a_summary_that_is_not_old(
+    manager: MemoryManager, alice: SessionMemory, path: Path
+) -> None:
+    await start(alice)
+    for i in range(2):
+        alice.append_turn(Turn(f"item_{i}", "user", f"i love the number {i}", NOON))
+        await alice.capture(Turn(f"item_{i}", "user", f"i love the number {i}", NOON))
+    await asyncio.sleep(0.06)
+    await alice.touch()
+    await manager.flush(5)
+    assert [row["summary"] for row in rows(path, "conversations")] == ["i love the number 0; i love the number 1"]
+
+
+async def test_where_no_transcript_is_kept_there_is_no_summary_of_it(alice: SessionMemory, path: Path) -> None:
+    await start(alice)
+    await alice.capture(turn(CAT))
+    assert await alice.end("left", 5) == 0
+    assert [row["summary"] for row in rows(path, "conversations")] == [None]
+
+
+# -- what it is begun with
 
 
 @pytest.mark.parametrize("thread", ["", " \0 ", "x" * (MAX_THREAD_CHARACTERS + 1)])

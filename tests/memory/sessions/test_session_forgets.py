@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from memory.language.statements import Statement
 from memory.manager import MemoryManager
-from memory.records import Turn
+from memory.records import Category, Turn
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
@@ -85,11 +86,20 @@ async def test_a_key_made_of_the_persons_words_is_not_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     await start(alice)
-    (kept,) = await alice.capture(Turn("item_1", "user", "I love Xiangqi", NOON))
-    assert "xiangqi" in kept.key, "there is such a key"
+
+    async def extract(_: str, *, before: Statement | None) -> list[Statement]:
+        return [Statement(Category.FACT, "allergy_penicillin", "I am allergic to penicillin")]
+
+    (game,) = await alice.capture(turn("I love Xiangqi"))
+    (allergy,) = await alice.capture(turn("I am allergic to penicillin"), extract)
+    assert ("xiangqi" in game.key, allergy.key) == (True, "allergy_penicillin"), "there are such keys"
     await manager.flush(5)
-    assert "[MEMORY STORED]" in caplog.text
-    assert "xiangqi" not in caplog.text.lower()
+    for kept in (game, allergy):
+        assert await manager.awhy(kept.category, kept.key)
+        assert await manager.aforget(kept.category, kept.key) is True
+    for tag in ("[MEMORY CATEGORIZATION]", "[MEMORY STORED]", "[MEMORY FORGOTTEN]"):
+        assert caplog.text.count(tag) == 2
+    assert not any(word in caplog.text.lower() for word in ("xiangqi", "penicillin"))
 
 
 async def test_a_forgetting_that_failed_forgets_nothing(

@@ -87,6 +87,29 @@ async def test_a_person_who_left_before_the_store_answered_leaves_nothing_in_the
     assert rows(path, "sessions")[0]["end_reason"] == "left"
 
 
+@impatient
+async def test_what_waited_for_a_late_store_is_not_lost_when_its_first_write_fails(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember, tries = store.remember, 0
+
+    async def failing_once(user: Any, memories: Sequence[Memory]) -> list[Memory]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise StoreError("not just now")
+        return await remember(user, memories)
+
+    monkeypatch.setattr(store, "remember", failing_once)
+    store.gate.clear()
+    with pytest.raises(StoreError):
+        await start(alice)
+    await alice.capture(Turn("item_1", "user", CAT, NOON))
+    store.gate.set()
+    assert await manager.flush(5) == 0
+    assert [row["value"] for row in rows(path, "memories")] == [CAT]
+
+
 async def test_who_stops_waiting_for_the_start_does_not_stop_the_start(
     manager: MemoryManager, store: Moody, alice: SessionMemory
 ) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from identity import set_session_user
 from memory.language.statements import Statement
 from memory.manager import MemoryManager
 from memory.records import Category, Turn
 from memory.sessions.session import SessionMemory
-from tests.memory.sessions.moody import CAT, rows, start
+from tests.memory.sessions.moody import CAT, Moody, rows, start
 from tests.memory.stores.contract import NOON
 
 # The deadline, in seconds, of somebody who has no time.
-impatient = pytest.mark.parametrize("deadline", [0.05])
+impatient = pytest.mark.parametrize("deadline", [0.5])
 
 
 async def test_a_model_finds_the_statements_instead_of_our_rules(
@@ -110,3 +111,67 @@ async def test_forgetting_waits_for_what_a_model_is_about_to_find(
     assert await manager.flush(5) == 0
     assert rows(path, "memories") == []
     assert manager.brief("cat") == ""
+
+
+# -- the call ends meanwhile
+
+
+async def never(_: str, *, before: Statement | None) -> list[Statement]:
+    await asyncio.sleep(3600)
+    return []
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_call_that_ends_while_a_model_reads_keeps_what_our_rules_found(
+    manager: MemoryManager, alice: SessionMemory, path: Path, begun: bool
+) -> None:
+    stored = await start(alice)
+    alice.append_turn(Turn("item_1", "user", CAT, NOON))
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    await asyncio.sleep(0.01 if begun else 0)
+    async with asyncio.timeout(4):
+        assert await alice.end("left", 5) == 0
+    (kept,) = await capturing
+    assert (kept.value, kept.conversation) == (CAT, stored.conversation)
+    assert [row["source"] for row in rows(path, "memories")] == ["item_1"]
+    assert [row["summary"] for row in rows(path, "conversations")] == [CAT]
+    assert rows(path, "sessions")[0]["end_reason"] == "left"
+
+
+async def test_whoever_waits_for_a_model_may_be_cancelled_and_nothing_is_lost(
+    manager: MemoryManager, alice: SessionMemory, path: Path
+) -> None:
+    await start(alice)
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    await asyncio.sleep(0.01)
+    capturing.cancel()
+    await asyncio.wait([capturing])
+    assert await alice.end("left", 5) == 0
+    assert [row["value"] for row in rows(path, "memories")] == [CAT]
+
+
+async def test_after_the_end_no_second_store_is_opened(store: Moody, path: Path) -> None:
+    opened: list[Moody] = []
+    manager = MemoryManager(lambda: opened.append(store) or store, deadline=5)
+    set_session_user("alice@example.com")
+    session = manager.open_session()
+    await start(session)
+    capturing = asyncio.create_task(session.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    await asyncio.sleep(0.01)
+    await manager.aclose()
+    session.close()
+    await asyncio.wait([capturing], timeout=5)
+    assert len(opened) == 1
+
+
+async def test_a_models_summary_is_not_replaced_by_ours(
+    manager: MemoryManager, alice: SessionMemory, path: Path
+) -> None:
+    await start(alice)
+    alice.append_turn(Turn("item_1", "user", CAT, NOON))
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    await asyncio.sleep(0.01)
+    alice.summarise("They have a cat.")
+    assert await alice.end("left", 5) == 0
+    await capturing
+    assert [row["summary"] for row in rows(path, "conversations")] == ["They have a cat."]
