@@ -13,7 +13,6 @@ import asyncio
 import logging
 import math
 import os
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,8 +74,9 @@ from memory.records import (  # noqa: E402
     Turn,
 )
 from memory.sessions.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder  # noqa: E402
-from memory.sessions.session import Action, LiveSession, Observer  # noqa: E402
-from memory.sessions.summary import LAST_TURNS, extracted_summary, request_for_summary, summary_block  # noqa: E402
+from memory.sessions.live import Action, Observer  # noqa: E402
+from memory.sessions.session import SessionMemory  # noqa: E402
+from memory.sessions.summary import LAST_TURNS, request_for_summary, summary_block  # noqa: E402
 from memory.settings import MemorySettings, open_store, preload_modules, prepare_store, why_off  # noqa: E402
 from memory.stores.protocol import StoreError  # noqa: E402
 from metrics import MetricsSettings  # noqa: E402
@@ -236,7 +236,7 @@ class Assistant(Agent):
         self,
         binding: Binding,
         acquaintance: Acquaintance,
-        remembering: LiveSession,
+        remembering: SessionMemory,
         apologise: Callable[[], None],
     ) -> None:
         self._apologise = apologise
@@ -489,7 +489,7 @@ class Call:
         self.line = line
         self._binding = binding
         self._ctx = ctx
-        self._memory: LiveSession | None = None
+        self._memory: SessionMemory | None = None
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
         self._report = SessionReport()
@@ -525,8 +525,7 @@ class Call:
             self.line.attach(session)
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
-            self._tasks.spawn(memory_manager.look_through(remembering))
-            self._tasks.spawn(memory_manager.follow_meaning(remembering))
+            self._tasks.spawn(remembering.follow_meaning())
         await greet(session, acquaintance)
         if in_a_room:
             self.line.let_in(session)
@@ -564,8 +563,8 @@ class Call:
         if self._memory:
             if settings.memory.memory_extraction == "llm" and settings.memory.transcript_retention_days:
                 await summarise(voice, self._memory)
-            metrics.WRITES_WAITING.set(await memory_manager.end_session(self._memory, reason, SHUTDOWN_SECONDS))
-            memory_manager.close_session(self._memory)
+            metrics.WRITES_WAITING.set(await self._memory.end(reason, SHUTDOWN_SECONDS))
+            self._memory.close()
         await voice.aclose()
         metrics.SESSIONS_ENDED.labels(reason).inc()
         log.info("[SESSION END] for user: %s", self._binding.user.uuid)
@@ -585,7 +584,7 @@ class Call:
         }
 
     async def _stay_acquainted(
-        self, assistant: Assistant, acquaintance: Acquaintance, remembering: LiveSession
+        self, assistant: Assistant, acquaintance: Acquaintance, remembering: SessionMemory
     ) -> None:
         """Tell the agent of a store that answers late, and the store that the session is alive."""
         await remembering.loaded.wait()
@@ -595,7 +594,7 @@ class Call:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             metrics.WRITES_WAITING.set(memory_manager.depth())
             try:
-                await memory_manager.touch(remembering)
+                await remembering.touch()
             except StoreError as error:
                 log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
 
@@ -712,7 +711,7 @@ async def entrypoint(ctx: JobContext) -> None:
         await leave(ctx)
 
 
-async def get_acquainted(ctx: JobContext, user: SessionUser, remembering: LiveSession) -> Acquaintance:
+async def get_acquainted(ctx: JobContext, user: SessionUser, remembering: SessionMemory) -> Acquaintance:
     """Make sure of the profile, find or begin the conversation, and load what is remembered: one question to the
     store, under a deadline. A store that is silent costs the person their memory until it answers, never the call."""
     if not user.remembered:
@@ -720,8 +719,7 @@ async def get_acquainted(ctx: JobContext, user: SessionUser, remembering: LiveSe
         metrics.MEMORY_OFF.labels("anonymous").inc()
         return Acquaintance(user, None)
     try:
-        stored = await memory_manager.start_session(
-            remembering,
+        stored = await remembering.start(
             thread=thread_in(ctx.job.metadata) or ctx.job.room.name,
             job=ctx.job.id,
             room=ctx.job.room.name,
@@ -764,7 +762,7 @@ def show_memories(session: AgentSession[None]) -> Observer:
 
 
 def keep_turns(
-    session: AgentSession[None], binding: Binding, remembering: LiveSession, keeping: Tasks, voice: Voice
+    session: AgentSession[None], binding: Binding, remembering: SessionMemory, keeping: Tasks, voice: Voice
 ) -> None:
     """Keep the transcript, and what the person states about themselves, turn by turn: nothing tells us beforehand
     that a call will end.
@@ -772,13 +770,12 @@ def keep_turns(
     Only committed turns come through `conversation_item_added`, for voice and text alike; of the agent's words, what
     was heard of them.
     """
-    spoken = deque[str](maxlen=LAST_TURNS)
     extract = partial(extracted, ask=voice.ask) if settings.memory.memory_extraction == "llm" else None
 
     async def capture(turn: Turn) -> None:
         try:
             with binding.entered():
-                await memory_manager.capture(turn.text, turn.id, turn.said_at, session=remembering, extract=extract)
+                await remembering.capture(turn, extract)
         except (StoreError, NoSessionUser, WrongSessionUser) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 
@@ -787,10 +784,7 @@ def keep_turns(
             return
         if settings.memory.transcript_retention_days:
             with binding.entered():
-                memory_manager.append_turn(remembering, turn)
-                if turn.role == "user" and remembering.remembered:
-                    spoken.append(turn.text)
-                    memory_manager.summarise(remembering, extracted_summary(list(spoken)))
+                remembering.append_turn(turn)
         if turn.role == "user":
             keeping.spawn(capture(turn))
         metrics.WRITES_WAITING.set(memory_manager.depth())
@@ -798,13 +792,13 @@ def keep_turns(
     session.on("conversation_item_added", on_item)
 
 
-async def summarise(voice: Voice, remembering: LiveSession) -> None:
+async def summarise(voice: Voice, remembering: SessionMemory) -> None:
     """Have the language model say what the conversation was about; without an answer, our own summary stays."""
     said = [turn.text for item in voice.session.history.items if (turn := turn_of(item)) and turn.role == "user"]
     if said:
         try:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
-                memory_manager.summarise(remembering, await voice.ask(request_for_summary(said[-LAST_TURNS:])))
+                remembering.summarise(await voice.ask(request_for_summary(said[-LAST_TURNS:])))
         except Exception as error:  # whatever a client raises, the call ends
             log.warning("[VOICE FAILED] no summary: %s", type(error).__name__)
 

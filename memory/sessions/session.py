@@ -117,11 +117,11 @@ class SessionMemory(OpenSession):
                 self.user, email=email, thread=thread, job=job, room=room, resume_within=resume_within, turns=turns
             )
 
+        deadline = self._store.deadline  # a store that cannot be is told now, and to nobody who appends turns
         self._start, self._job = start, job
         answer: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         if not self._put("a session", partial(self._begin_and_answer, answer)):
             raise StoreError("too much waits for the store already")
-        deadline = self._store.deadline
         try:
             async with asyncio.timeout(deadline):
                 return await answer

@@ -217,18 +217,6 @@ def test_words_that_would_instruct_the_agent_are_told_as_somebodys_words(place: 
     assert f" {order}" not in row
 
 
-def test_a_memory_is_looked_through_for_instructions_once_not_in_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[str] = []
-    monkeypatch.setattr("memory.recall.brief.is_instruction_like", looked.append)
-    index = RecallIndex([said("blue"), said("Alice", "name", FACT)])
-    brief(index, "")
-    first = len(looked)
-    brief(index, "blue")
-    assert len(looked) == first == 4, "two keys, two values"
-    index.put(said("red", later=5))
-    assert "favorite_color: red" in brief(index, "").text
-
-
 # -- what has expired, and what was said in this very conversation
 
 
