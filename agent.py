@@ -9,7 +9,7 @@ makes sure that their profile exists, loads what is remembered about them, start
 
 from __future__ import annotations
 
-import environment  # noqa: F401 - first: some libraries look at it when they are imported
+import environment  # noqa: F401 # pyright: ignore[reportUnusedImport] - first: some libraries look at it on import
 
 # isort: split
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
 from memory.records import Memory
-from memory.sessions.session import Action, Observer
+from memory.sessions.live import Action, Observer
 from room.console import show_in_console
 
 

@@ -193,7 +193,9 @@ async def test_the_call_that_goes_on_knows_nothing_more(product: Product, server
         user = livekit_identity_to_uuid(ALICE)
         live = product.services.memory._live
         assert live.is_loaded(user)
-        assert (live.of(user), live.past(user), live.search(user, "marmalade", 8)) == ([], [], [])
+        assert live.of(user) == []
+        with live.person(user) as person:
+            assert (person.past(), person.index.search("marmalade")) == ([], [])
         await product.say(room, ALICE, "I live in Oslo.")
         await product.say(room, ALICE, "thank you")
         assert told_of("Oslo", product.requests(room)[-1]), "the call itself goes on"

@@ -21,26 +21,36 @@ log = logging.getLogger("rapport.memory")
 HEARTBEAT_SECONDS = 20.0
 """How often a session says that it is alive."""
 _ABANDONED_SECONDS = 3 * HEARTBEAT_SECONDS
-_SWEEP_SECONDS = 10.0
 # Longer than the pause between two sweeps; over before a server notices that a dead worker's agents are gone, after
-# 21 s (rooms-facts 2): who sends others must hold the lease by then.
+# 21 s: who sends others must hold the lease by then.
 _LEASE_SECONDS = 15.0
 _PURGE_EVERY = timedelta(hours=6)
-_DEADLINE = 10.0
-# Who asks for the lease sends agents to people who wait in silence; it gives up after five seconds.
-_LEASE_DEADLINE = 3.0
 # Containers on one host's network share its name, and each has its own process 1.
 _HOLDER = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Housekeeping:
-    def __init__(
-        self, open_store: Callable[[], Store], retention_days: int, on_ended: Callable[[SessionRecord], None]
+    def __init__(  # noqa: PLR0913 - the times by name, and only by who is in a hurry
+        self,
+        open_store: Callable[[], Store],
+        retention_days: int,
+        on_ended: Callable[[SessionRecord], None],
+        *,
+        pause: float = 10.0,
+        deadline: float = 10.0,
+        lease_deadline: float = 3.0,
     ) -> None:
-        """`open_store` makes a store for the running event loop; turns older than `retention_days` are deleted."""
+        """`open_store` makes a store for the running event loop; turns older than `retention_days` are deleted.
+
+        `pause` is between two sweeps, `deadline` for one, and `lease_deadline` for the lease: who asks for that sends
+        agents to people who wait in silence, and gives up after five seconds.
+        """
         self._open_store = open_store
         self._retention = timedelta(days=retention_days)
         self._on_ended = on_ended
+        self._pause = pause
+        self._deadline = deadline
+        self._lease_deadline = lease_deadline
         self._store: Store | None = None
         self._purged = datetime.min.replace(tzinfo=UTC)
         self._failing = False
@@ -49,7 +59,7 @@ class Housekeeping:
         """Is this the worker that looks after the deployment now? Without a store to say so, each one is: what two
         do at once does no harm."""
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with asyncio.timeout(self._lease_deadline):
                 ours = await self._opened().take_lease("housekeeping", _HOLDER, _LEASE_SECONDS)
         except (StoreError, TimeoutError) as error:
             self._failed(error)
@@ -61,7 +71,7 @@ class Housekeeping:
         """Until it is cancelled, whatever the store answers."""
         try:
             while True:
-                await asyncio.sleep(_SWEEP_SECONDS)
+                await asyncio.sleep(self._pause)
                 if await self.lease():
                     await self.sweep()
         finally:
@@ -72,7 +82,7 @@ class Housekeeping:
         """End the sessions that nobody has said to be alive, and delete what has expired."""
         now = datetime.now(UTC)
         try:
-            async with asyncio.timeout(_DEADLINE):
+            async with asyncio.timeout(self._deadline):
                 ended = await self._opened().end_abandoned(now - timedelta(seconds=_ABANDONED_SECONDS), "worker died")
                 if now - self._purged > _PURGE_EVERY:
                     await self._opened().purge(now - self._retention)

@@ -1,8 +1,12 @@
-"""A store as one event loop uses it: never waited for too long, left alone while it is dead, written to behind."""
+"""A store as one event loop uses it: never waited for too long, left alone while it is dead, written to behind.
+
+Each person has an outbox and a breaker of their own, so that nobody waits for the trouble of somebody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
@@ -10,7 +14,10 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from memory.sessions.outbox import Breaker, Outbox
-from memory.stores.protocol import Store, StoreError
+from memory.sessions.timing import Timing
+from memory.stores.protocol import Store, StoreError, StoreRefused
+
+log = logging.getLogger("rapport.memory")
 
 T = TypeVar("T")
 Measure = Callable[[str, float, bool], None]
@@ -23,47 +30,121 @@ class Ask(Protocol):
     def __call__(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]], /) -> Coroutine[Any, Any, T]: ...
 
 
-# How long one try of a write may take that nobody waits for. A store that needs seconds is still a store.
-PATIENCE_SECONDS = 10.0
-
-
 class StoreClient:
     """Belongs to the event loop that it is made in: async clients cannot be shared between loops."""
 
-    def __init__(self, store: Store, deadline: float, measure: Measure | None = None) -> None:
+    def __init__(self, store: Store, deadline: float, timing: Timing, measure: Measure | None = None) -> None:
         """`deadline`: how long, in seconds, somebody may wait for the store."""
         self.deadline = deadline
+        self.timing = timing
         self._store = store
         self._measure = measure
-        self._breaker = Breaker()
-        self.outbox = Outbox(self._breaker)
+        self._people: dict[UUID, PersonalStore] = {}
+        """Those for whom something waits, whom the store fails, or who asked last."""
+        self._failing: dict[UUID, Breaker] = {}
+        """Of those whom it failed since it answered anybody."""
+        self._closed = False
+
+    def of(self, user: UUID) -> PersonalStore:
+        """The store for one person. Raises `StoreError` once this is closed."""
+        if self._closed:
+            raise StoreError("the store is closed here")
+        if user not in self._people:
+            self._people = {each: theirs for each, theirs in self._people.items() if not theirs.idle}
+            self._people[user] = PersonalStore(self, user)
+        return self._people[user]
+
+    @property
+    def fails_everybody(self) -> bool:
+        """It is dead to two people or more, has answered nobody since, and is not to be tried yet."""
+        dead = [breaker for breaker in self._failing.values() if breaker.open]
+        return len(dead) > 1 and all(breaker.wait for breaker in dead)
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait."""
+        return sum(len(each.outbox) for each in self._people.values())
+
+    async def flush(self, seconds: float) -> int:
+        """Write what waits: how many writes are left after so many seconds."""
+        return sum(await asyncio.gather(*(each.outbox.flush(seconds) for each in self._people.values())))
+
+    def drop(self, user: UUID) -> None:
+        """Forget what waits for the user, who wanted it deleted. Safe from any thread."""
+        if theirs := self._people.get(user):
+            theirs.outbox.drop()
+
+    async def aclose(self) -> None:
+        """Close the store. What still waits is lost, and logged. Safe to call twice."""
+        self._closed = True
+        for each in self._people.values():
+            await each.outbox.aclose()
+        try:
+            async with asyncio.timeout(self.deadline):
+                await self._store.aclose()
+        except TimeoutError:
+            log.warning("[MEMORY FAILED] the store could not be closed within %s s", self.deadline)
+
+    async def call(self, theirs: PersonalStore, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        """Raises `StoreError`."""
+        began, answered = perf_counter(), False
+        try:
+            answer = await call(self._store)
+            answered = True
+            self._failing.clear()
+            return answer
+        except StoreRefused:
+            self._failing.clear()  # no, but an answer
+            raise
+        except (StoreError, asyncio.CancelledError):
+            self._failing[theirs.user] = theirs.breaker
+            raise
+        finally:
+            if self._measure:
+                self._measure(name, perf_counter() - began, answered)
+
+
+class PersonalStore:
+    """The store for one person."""
+
+    def __init__(self, client: StoreClient, user: UUID) -> None:
+        self.user = user
+        self.breaker = Breaker(rest=client.timing.rest)
+        self.outbox = Outbox(user, self.breaker, client.timing)
+        self._client = client
+
+    @property
+    def idle(self) -> bool:
+        return self.outbox.idle and self.breaker.healthy
+
+    @property
+    def deadline(self) -> float:
+        return self._client.deadline
 
     async def ask(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """One call that somebody waits for. Raises `StoreError`, at once if the store is left alone."""
-        return await self._ask(name, call, self.deadline)
+        # once is enough then; but who was not failed themselves is never refused for the trouble of others
+        if not self.breaker.healthy and self._client.fails_everybody:
+            raise StoreError("the store is left alone for a moment: it fails everybody")
+        return await self._call(name, call, self.deadline)
 
     async def write(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """One call from the outbox, for which nobody waits."""
-        return await self._ask(name, call, max(self.deadline, PATIENCE_SECONDS))
+        return await self._call(name, call, max(self.deadline, self._client.timing.write))
 
-    async def settled(self, user: UUID) -> None:
-        """Wait until what waits for the user is written: what they do next must not overtake it. Raises
-        `StoreError`."""
-        if self._breaker.open and self.outbox.holds(user):
+    async def settled(self) -> None:
+        """Wait until what waits is written: what the person does next must not overtake it. Raises `StoreError`."""
+        if self.breaker.open and len(self.outbox):
             raise StoreError("the store fails, and what this person did before still waits for it")
-        await self._in_time(self.outbox.settled(user))
+        await self._in_time(self.outbox.settled())
 
     @asynccontextmanager
     async def quiet(self) -> AsyncGenerator[None]:
-        """Nothing is written behind in here. Raises `StoreError` if what is being written does not end in time."""
+        """Nothing of the person is written behind in here. Raises `StoreError` if what is being written does not end
+        in time."""
         async with AsyncExitStack() as stack:
             await self._in_time(stack.enter_async_context(self.outbox.quiet()))
             yield
-
-    async def aclose(self) -> None:
-        """Close the store. What still waits is lost, and logged."""
-        await self.outbox.aclose()
-        await self._store.aclose()
 
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -72,16 +153,10 @@ class StoreClient:
         except TimeoutError:
             raise StoreError(f"what was to be written before was not within {self.deadline} s") from None
 
-    async def _ask(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]], seconds: float) -> T:
-        with self._breaker.call():
-            began, answered = perf_counter(), False
+    async def _call(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]], seconds: float) -> T:
+        with self.breaker.call():
             try:
                 async with asyncio.timeout(seconds):
-                    answer = await call(self._store)
-                answered = True
-                return answer
+                    return await self._client.call(self, name, call)
             except TimeoutError:
                 raise StoreError(f"the store did not answer within {seconds} s") from None
-            finally:
-                if self._measure:
-                    self._measure(name, perf_counter() - began, answered)

@@ -12,7 +12,8 @@ from uuid import UUID
 from memory.recall.memories import spoken
 from memory.recall.vectors import Vector
 from memory.sessions.embedders import Embedder, EmbeddingsFailed
-from memory.sessions.session import LiveMemories, LiveSession
+from memory.sessions.live import LiveMemories
+from memory.sessions.timing import Timing
 
 log = logging.getLogger("rapport.memory")
 
@@ -22,9 +23,6 @@ MeasureEmbedding = Callable[[float, bool], None]
 _BATCH = 32
 _PAUSE_SECONDS = 0.005
 """Between two batches, for everything else that the event loop does."""
-_LOOK_SECONDS = 1.0
-"""How often what was said since is looked for. It stands in the conversation meanwhile."""
-_LONGEST_BACKOFF_SECONDS = 60.0
 _PATIENCE_SECONDS = 30.0
 """For a batch, which nobody waits for."""
 _REST_SECONDS = 5.0
@@ -35,33 +33,41 @@ class Meaning:
     """The vectors of everybody who has a session in the event loop that it is made in."""
 
     def __init__(
-        self, embedder: Embedder, live: LiveMemories, deadline: float, measure: MeasureEmbedding | None
+        self,
+        embedder: Embedder,
+        live: LiveMemories,
+        deadline: float,
+        measure: MeasureEmbedding | None,
+        timing: Timing,
     ) -> None:
         """`deadline`: how long, in seconds, somebody may wait for a question's vector."""
         self._embedder = embedder
         self._live = live
         self._deadline = deadline
         self._measure = measure
+        self._timing = timing
         self._followed = Counter[UUID]()
         self._questions: dict[UUID, tuple[str, asyncio.Task[Vector | None]]] = {}
         """The last one of each user that had to be sent somewhere."""
         self._rests_until = 0.0
 
-    async def follow(self, session: LiveSession) -> None:
-        """Give all that the session's user told, and tells, a vector, the newest first. Goes on until cancelled."""
-        user, failures = session.user, 0
+    async def follow(self, user: UUID) -> None:
+        """Give all that the user told, and tells, a vector, the newest first. Goes on until cancelled."""
+        failures = 0
         self._followed[user] += 1
         try:
             while True:
-                memories = self._live.without_vector(user, _BATCH)
+                with self._live.person(user) as person:
+                    memories = person.index.without_vector(_BATCH)
                 try:
                     if memories:
                         vectors = await self._embed([spoken(memory) for memory in memories], _PATIENCE_SECONDS)
-                        self._live.put_vectors(user, memories, vectors)
-                    failures, pause = 0, _PAUSE_SECONDS if memories else _LOOK_SECONDS
+                        with self._live.person(user) as person:
+                            person.index.put_vectors(memories, vectors)
+                    failures, pause = 0, _PAUSE_SECONDS if memories else self._timing.look
                 except (EmbeddingsFailed, ValueError) as error:
                     failures += 1
-                    pause = min(2.0**failures, _LONGEST_BACKOFF_SECONDS)
+                    pause = min(2.0**failures, self._timing.longest_backoff)
                     log.error("[EMBEDDINGS FAILED] %s; found by words alone, next try in %g s", error, pause)
                 await asyncio.sleep(pause)
         finally:

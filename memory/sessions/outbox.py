@@ -1,4 +1,4 @@
-"""Writes that nobody waits for, kept in order until the store takes them; and when to leave a dead store alone."""
+"""One person's writes that nobody waits for, kept in order until the store takes them; and when to leave it alone."""
 
 from __future__ import annotations
 
@@ -13,27 +13,24 @@ from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
 
+from memory.sessions.timing import Timing
 from memory.stores.protocol import StoreError, StoreRefused
 
 log = logging.getLogger("rapport.memory")
 
 CAPACITY = 1000
-"""Writes of one process that may wait: an hour of talk, and a few megabytes."""
-_FAILURES = 3
-_REST_SECONDS = 5.0
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
+"""Writes of one person that may wait: an hour of talk, and a few megabytes."""
 
 
 class Breaker:
-    """Keeps everybody from waiting for a store that is dead.
+    """Keeps somebody from waiting for a store that is dead to them.
 
     Closed, calls go through. After `failures` of them in a row it opens: for `rest` seconds every call fails at once,
     then one goes through as a probe. If the store answers it the breaker closes, else it stays open for as long again.
     """
 
     def __init__(
-        self, failures: int = _FAILURES, rest: float = _REST_SECONDS, clock: Callable[[], float] = time.monotonic
+        self, failures: int = 3, rest: float = Timing.rest, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit = failures
         self._rest = rest
@@ -42,6 +39,10 @@ class Breaker:
         self._opens_again_at = 0.0
         """From when on a probe may go, if it is open."""
         self._probing = False
+
+    @property
+    def healthy(self) -> bool:
+        return not self._failed
 
     @property
     def open(self) -> bool:
@@ -80,21 +81,22 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Item:
-    user: UUID
     what: str
     write: Callable[[], Awaitable[object]]
 
 
 class Outbox:
-    """The writes of one event loop. Each is tried at once, and again until it is done; the next one only then.
+    """One person's writes in one event loop. Each is tried at once, and again until it is done; the next one only then.
 
     A write must be idempotent and must not take for ever. It is given up only if the store refuses it for good, or it
     fails in another way than by `StoreError`. At most `capacity` may wait; over that the newest is turned away, so that
     what was taken stays taken and in order. Whatever is given up or turned away is logged as lost, without its words.
     """
 
-    def __init__(self, breaker: Breaker, capacity: int = CAPACITY) -> None:
+    def __init__(self, user: UUID, breaker: Breaker, timing: Timing = Timing(), capacity: int = CAPACITY) -> None:  # noqa: B008 - it is frozen
+        self._user = user
         self._breaker = breaker
+        self._timing = timing
         self._capacity = capacity
         self._loop = asyncio.get_running_loop()
         self._items: deque[_Item] = deque()
@@ -108,24 +110,24 @@ class Outbox:
         """How many wait, with the one that is being written."""
         return len(self._items)
 
-    def put(self, user: UUID, what: str, write: Callable[[], Awaitable[object]]) -> bool:
-        """Take a write for the user it was made for; False if there is no room. `what` names its kind in the log."""
+    @property
+    def idle(self) -> bool:
+        return not self._items and self._task is None and not self._writing.locked()
+
+    def put(self, what: str, write: Callable[[], Awaitable[object]]) -> bool:
+        """Take a write; False if there is no room. `what` names its kind in the log."""
         if len(self._items) >= self._capacity:
-            self._lost(what, user, f"{len(self._items)} writes wait already")
+            self._lost(what, f"{len(self._items)} writes wait already")
             return False
-        self._items.append(_Item(user, what, write))
+        self._items.append(_Item(what, write))
         if self._task is None:
-            # whoever happens to put the first one must not be the person of all that follow
+            # an empty context: a write must not depend on who was bound where the first one was put
             self._task = self._loop.create_task(self._write_all(), name="memory_outbox", context=Context())
         return True
 
-    def holds(self, user: UUID) -> bool:
-        """Does anything of the user wait?"""
-        return any(item.user == user for item in self._items)
-
-    async def settled(self, user: UUID) -> None:
-        """Wait until nothing of the user waits any more."""
-        while self.holds(user):
+    async def settled(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._items:
             await self._progress.wait()
 
     @asynccontextmanager
@@ -134,24 +136,23 @@ class Outbox:
         async with self._writing:
             yield
 
-    def drop(self, user: UUID) -> None:
-        """Forget what waits for the user, who wanted it deleted. Safe from any thread."""
+    def drop(self) -> None:
+        """Forget what waits, because the person wanted it deleted. Safe from any thread."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._drop(user)
+            self._drop()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._drop, user)
+            self._loop.call_soon_threadsafe(self._drop)
 
     async def flush(self, seconds: float) -> int:
         """Write what waits, now or never: how many could not be written within `seconds`. They go on waiting."""
         self._hurry.set()
         try:
             async with asyncio.timeout(seconds):
-                while self._items:
-                    await self._progress.wait()
+                await self.settled()
         except TimeoutError:
             log.error("[MEMORY WAITING] %d writes could not be made within %.1f s", len(self._items), seconds)
         finally:
@@ -164,16 +165,14 @@ class Outbox:
             self._task.cancel()
             await asyncio.wait([self._task])
         for item in self._items:
-            self._lost(item.what, item.user, "the process ends")
-        self._items.clear()
-        self._tell_progress()
+            self._lost(item.what, "the process ends")
+        self._drop()
 
     async def _write_all(self) -> None:
         failures = 0
         try:
             while self._items:
-                item = self._items[0]
-                if await self._try(item):
+                if await self._try(self._items[0]):
                     failures = 0
                 else:
                     failures += 1
@@ -189,12 +188,12 @@ class Outbox:
             try:
                 await item.write()
             except StoreRefused as error:
-                self._lost(item.what, item.user, str(error))
+                self._lost(item.what, str(error))
             except StoreError as error:
                 log.warning("[MEMORY WAITING] %d writes wait for the store: %s", len(self._items), error)
                 return False
             except Exception as error:  # its text may hold what somebody said
-                self._lost(item.what, item.user, type(error).__name__)
+                self._lost(item.what, type(error).__name__)
             # perhaps it dropped itself
             if self._items and self._items[0] is item:
                 self._items.popleft()
@@ -203,7 +202,8 @@ class Outbox:
 
     async def _pause(self, failures: int) -> None:
         """Longer after each failure, and not in step with other processes."""
-        pause = min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE)
+        first, longest = self._timing.first_pause, self._timing.longest_pause
+        pause = min(first * 2**failures, longest)
         pause = max(random.uniform(pause / 2, pause), self._breaker.wait)  # noqa: S311
         if not self._hurry.is_set():
             try:
@@ -212,16 +212,16 @@ class Outbox:
             except TimeoutError:
                 return
         else:
-            await asyncio.sleep(random.uniform(_FIRST_PAUSE / 2, _FIRST_PAUSE))  # noqa: S311
+            await asyncio.sleep(random.uniform(first / 2, first))  # noqa: S311
         self._breaker.let_probe()
 
-    def _drop(self, user: UUID) -> None:
-        self._items = deque(item for item in self._items if item.user != user)
+    def _drop(self) -> None:
+        self._items.clear()
         self._tell_progress()
 
     def _tell_progress(self) -> None:
         self._progress.set()
         self._progress = asyncio.Event()
 
-    def _lost(self, what: str, user: UUID, why: str) -> None:
-        log.error("[MEMORY LOST] %s of user %s: %s", what, user, why)
+    def _lost(self, what: str, why: str) -> None:
+        log.error("[MEMORY LOST] %s of user %s: %s", what, self._user, why)

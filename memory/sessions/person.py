@@ -9,7 +9,6 @@ from itertools import islice
 from uuid import UUID
 
 from memory.language.statements import Statement, normal_form, same_statement, settled
-from memory.recall.brief import brief, line
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, next_statement_key, statement_key
 
@@ -17,7 +16,7 @@ from memory.records import Category, Memory, Past, next_statement_key, statement
 _LIKELY = 16
 
 
-class Known:
+class Person:
     """Memories and past of one person. One thread at a time; building it of many is for a thread of its own."""
 
     def __init__(self, memories: Sequence[Memory] = (), past: Sequence[Past] = ()) -> None:
@@ -27,7 +26,6 @@ class Known:
         self._turns: set[tuple[Category, str | None]] = set()
         """From which turns something is known, by category: one that comes again states nothing new."""
         self._note_turns([*memories, *(one.memory for one in past)])
-        brief(self.index, "")  # the first look at a line takes a millisecond: here, and not in somebody's turn
 
     @property
     def complete(self) -> bool:
@@ -43,20 +41,32 @@ class Known:
         return [one for one in self._past if _holds(one.memory)]
 
     def put(self, memory: Memory) -> None:
-        """Take a memory over; what it replaces becomes past. One that came and went already stays past."""
+        """Take a memory over. What it replaces becomes past, and so does the memory itself, if something is known that
+        was said later. One that came and went already stays past."""
         if any(one.memory == memory for one in self._past):
             return
-        before = self.get(memory.category, memory.key)
-        if before and before.value != memory.value:
-            self._past.append(Past(before, memory.said_at))
+        current = self.get(memory.category, memory.key)
+        self._note_turns([memory])
+        if current and current.said_at > memory.said_at:
+            self._put_late(memory, current)
+            return
+        if current and current.value != memory.value:
+            self._past.append(Past(current, memory.said_at))
         self._held[memory.category, memory.key] = memory
         self.index.put(memory)
-        self._note_turns([memory])
 
-    def look_through(self, memory: Memory) -> None:
-        """Make the line in which the model is told of it, unless it is gone: done before, it costs no turn."""
-        if self.get(memory.category, memory.key) is memory:
-            self.index.once(memory, line)
+    def _put_late(self, memory: Memory, current: Memory) -> None:
+        """It held until the next thing was said under its key, and what was said before it held until then."""
+        name, said_at = (memory.category, memory.key), memory.said_at
+        told = [one for one in self._past if (one.memory.category, one.memory.key) == name]
+        after = min([one.memory for one in told if one.memory.said_at > said_at], key=_said_at, default=current)
+        if after.value == memory.value:
+            return
+        for one in told:
+            if one.memory.said_at <= said_at < one.until:
+                self._past[self._past.index(one)] = replace(one, until=said_at)
+        self._past.append(Past(memory, after.said_at))
+        self._past.sort(key=lambda one: one.until)
 
     def take_out(self, category: Category, key: str) -> None:
         """A memory and its past. The turn it came from stays known, so that it does not come back with it."""
@@ -69,8 +79,7 @@ class Known:
     ) -> list[Memory]:
         """What of a turn's statements is to be kept, as memories under keys that are free here.
 
-        Left out is what was kept from this turn before, what says again what is known, and what contradicts something
-        that was said later.
+        Left out is what was kept from this turn before, and what says again what is known.
         """
         news: list[Memory] = []
         for statement in map(self._settled, statements):
@@ -86,12 +95,10 @@ class Known:
 
     def _named(self, memory: Memory) -> Memory | None:
         current = self.get(memory.category, memory.key)
-        if current and current.said_at > memory.said_at:
-            return None
+        if current is None or not same_statement(current.value, memory.value):
+            return memory
         # in its first wording it is the same value again, and nothing has passed
-        return (
-            replace(memory, value=current.value) if current and same_statement(current.value, memory.value) else memory
-        )
+        return None if current.said_at > memory.said_at else replace(memory, value=current.value)
 
     def _unnamed(self, memory: Memory, news: Sequence[Memory]) -> Memory | None:
         if self._is_known(memory):
@@ -113,3 +120,7 @@ class Known:
 
 def _holds(memory: Memory) -> bool:
     return memory.expires_at is None or memory.expires_at > datetime.now(UTC)
+
+
+def _said_at(memory: Memory) -> datetime:
+    return memory.said_at

@@ -1,226 +1,422 @@
-"""The memories of everybody who has a session open in this process: no I/O, and nothing left when the session ends."""
+"""One person's open session: what they said before at hand, what they say now written behind, in order, perhaps late.
+
+What happens in it waits in the person's outbox, behind its start: a store that answers late gets it all. Nothing of
+its conversation is written any more once everything of the person was forgotten.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable, Collection, Generator, Iterable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+from typing import Any, Protocol
 from uuid import UUID
 
+from identity import NoSessionUser, printable
 from memory.language.statements import Statement, statements_in
-from memory.recall.brief import Brief, brief
-from memory.recall.vectors import Vector
-from memory.records import Memory, Past, Session
-from memory.sessions.person import Known
+from memory.recall.brief import brief
+from memory.records import (
+    MAX_THREAD_CHARACTERS,
+    MAX_TURN_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    Memory,
+    Session,
+    Turn,
+    statement_key,
+    storable,
+)
+from memory.sessions.client import Ask, PersonalStore
+from memory.sessions.embedding_queue import Meaning
+from memory.sessions.live import LiveMemories, OpenSession
+from memory.sessions.loops import Here, Loops
+from memory.sessions.person import Person
+from memory.sessions.summary import extracted_summary
+from memory.sessions.timing import Timing
+from memory.stores.protocol import Store, StoreError
 
-if TYPE_CHECKING:
-    from memory.sessions.conversation import Conversation
+log = logging.getLogger("rapport.memory")
 
-Action = Literal["remembered", "recalled", "forgotten"]
-Observer = Callable[[Action, Memory], None]
-"""Told of what happens to one user's memories, in the acting task, where perhaps nobody is bound; must neither block
-nor raise."""
-
-_Change = tuple[Literal["put", "take out"], Memory] | None
-"""None stands for "everything forgotten"."""
+# More do not fit into a summary.
+_LAST_STATEMENTS = 50
 
 
-class LiveSession:
-    """One open session of one user. It belongs to the event loop that loads it."""
+class Extract(Protocol):
+    """Finds what a turn states by a model; `before` is as in `statements_in`. May take seconds, and may fail."""
 
-    def __init__(self, user: UUID, *, remembered: bool = True) -> None:
-        self.user = user
-        self.remembered = remembered
-        """False for an anonymous identity: nothing is stored for it."""
-        self.observers: list[Observer] = []
-        self.loaded = asyncio.Event()
-        """Set once its memories are here, at the start or later."""
-        self.talk: Conversation | None = None
-        """How it is written; None for who only reads."""
-        self.stored: Session | None = None
-        """What the store said when it started; None until then, and after everything was forgotten."""
-        self.erased = False
-        """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
-        self.forgotten_at: float | None = None
-        """When that was, in seconds since the epoch: what was said before it must not be told any more."""
-        self.missed: list[_Change] | None = []
-        """What changed since it was opened; None once its memories are loaded, or cannot be."""
+    def __call__(self, turn: str, *, before: Statement | None) -> Awaitable[Sequence[Statement]]: ...
+
+
+class MemoryOff(Exception):
+    """This session keeps nothing: its identity is anonymous."""
+
+
+@dataclass(slots=True)
+class _Stated:
+    """What a turn stated, and what of it was news: None until the person's memories are here."""
+
+    turn: Turn
+    statements: Sequence[Statement]
+    news: list[Memory] | None = None
+
+
+class SessionMemory(OpenSession):
+    """The memory of one session, of the user it was opened for, whoever is bound where it is called.
+
+    Pair with `close`: after it every method that writes or reads raises `NoSessionUser`.
+    """
+
+    def __init__(self, user: UUID, live: LiveMemories, loops: Loops, timing: Timing, *, remembered: bool) -> None:
+        super().__init__(user, remembered=remembered)
+        self._live = live
+        self._loops = loops
+        self._timing = timing
+        self._here: Here | None = None
+        self._start: Callable[[Store], Coroutine[Any, Any, Session]] | None = None
+        """Gets or creates the stored session; asking again is harmless. None for who only reads."""
+        self._job = ""
+        self._lapsed = False
+        """The stored session is no more; the person's next turn begins another."""
+        self._stated = deque[str](maxlen=_LAST_STATEMENTS)
+        self._sums_up = False
+        """Where no transcript is kept there is no summary of it either."""
+        self._summary_is_due = False
+        self._summed_up_at = -timing.summary
+        self._reading_store = asyncio.Lock()
+        """What was read first must not be taken over last."""
+        self._closed = False
+        live.enter(self)
 
     @property
-    def conversation(self) -> UUID | None:
-        return self.stored.conversation if self.stored else None
+    def waiting(self) -> int:
+        """How many writes of the person wait for the store."""
+        return len(self._store.outbox) if self._here else 0
 
+    # -- its beginning and its end
 
-class _Person:
-    """What all sessions of one user share. `loaded` is False until the first of them has its memories."""
+    async def start(  # noqa: PLR0913 - as in `Store`
+        self, *, thread: str, job: str, room: str, resume_within: timedelta, turns: int, email: str | None = None
+    ) -> Session:
+        """Ask the store, once, for all that a session starts with: profile, conversation, memories, last turns.
 
-    def __init__(self) -> None:
-        self.sessions: list[LiveSession] = []
-        self.known = Known()
-        self.loaded = False
-        self.before: Statement | None = None
-        """The last thing they stated in the turn before: "no wait, it's green" is about that."""
+        Raises `StoreError` if the first try fails or the deadline is over. That is no reason to end the call: it is
+        asked again until it answers, and `loaded` is set then. Turns that are appended and captured meanwhile wait for
+        it. Raises `MemoryOff` for an anonymous identity.
+        """
+        self._must_be_open()
+        if not self.remembered:
+            raise MemoryOff("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
+        thread = checked("thread", thread, MAX_THREAD_CHARACTERS)
 
-    def apply(self, change: _Change) -> None:
-        if change is None:
-            self.known, self.before = Known(), None
+        def start(store: Store) -> Coroutine[Any, Any, Session]:
+            return store.start_session(
+                self.user, email=email, thread=thread, job=job, room=room, resume_within=resume_within, turns=turns
+            )
+
+        deadline = self._store.deadline  # a store that cannot be is told now, and to nobody who appends turns
+        self._start, self._job = start, job
+        answer: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        if not self._put("a session", partial(self._begin_and_answer, answer)):
+            raise StoreError("too much waits for the store already")
+        try:
+            async with asyncio.timeout(deadline):
+                return await answer
+        except TimeoutError:
+            raise StoreError(f"the store did not answer within {deadline} s") from None
+
+    async def load(self) -> None:
+        """Bring the person's memories into the process, without a conversation; for scripts."""
+        self._must_be_open()
+        try:
+            person = Person()
+            if self.remembered:
+                await self._store.settled()
+            async with self._reading_store:
+                if self.remembered:
+                    person = await self._all_that_is_stored(self._store.ask)
+                self._live.loaded(self, person)
+        except BaseException:
+            self.missed = None
+            raise
+
+    async def touch(self) -> bool:
+        """Say that the session is alive. False if it is not any more: the person's next turn then begins another, or,
+        where all that was kept of them was erased elsewhere, it is forgotten here too."""
+        self._must_be_open()
+        self._sum_up_now_and_then()
+        stored = self.stored
+        if stored is None:
+            return False
+        if await self._store.ask("touch_session", lambda store: store.touch_session(self.user, stored.id)):
+            return True
+        self._lapsed = True
+        if not await self._store.ask(
+            "conversation_exists", lambda store: store.conversation_exists(self.user, stored.conversation)
+        ):
+            log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", self.user)
+            self._live.tell(self.user, "forgotten", let_go_of(self.user, self._live, self._loops))
+        return False
+
+    async def end(self, reason: str, seconds: float) -> int:
+        """End the stored session and write what still waits, within so many seconds: how many writes are left.
+
+        A model that still reads a turn is cut off, and what our rules found in that turn is kept instead. `close`, and
+        `aclose` of the manager, come after it.
+        """
+        await asyncio.sleep(0)  # a reading that was asked for just now begins
+        readings = list(self.reading)
+        for reading in readings:
+            reading.cancel()
+        if readings:
+            await asyncio.wait(readings)
+        self._sum_up()
+        if self._start:
+            self._write_behind(
+                "an end",
+                "end_session",
+                lambda store, stored: store.end_session(self.user, stored.id, self._job, reason),
+            )
+        return await self._store.outbox.flush(seconds) if self._here else 0
+
+    def close(self) -> None:
+        """Let go of what is kept in the process for it. Safe to call twice."""
+        self._closed = True
+        for reading in self.reading:
+            reading.cancel()
+        self._live.leave(self)
+
+    # -- its turns
+
+    def append_turn(self, turn: Turn) -> None:
+        """Write a committed turn into the transcript, or correct it if its id was written before. Never waits; turns
+        are written in the order in which they are given."""
+        self._must_be_open()
+        if self._start is None or self.erased:
             return
-        action, memory = change
-        if action == "put":
-            self.known.put(memory)
-        else:
-            self.known.take_out(memory.category, memory.key)
+        if self._lapsed:
+            self._lapsed = False
+            self._put("a session", self._begin)
+        clean = replace(turn, text=storable(turn.text)[:MAX_TURN_CHARACTERS])
+        self._sums_up = self._sums_up or turn.role == "user"
+        self._write_behind(
+            "a turn", "append_turns", lambda store, stored: store.append_turns(self.user, stored.conversation, [clean])
+        )
 
+    def summarise(self, text: str) -> None:
+        """Keep a short summary of the conversation, for the one after it, instead of our own. Never waits."""
+        self._must_be_open()
+        if clean := storable(text)[:MAX_VALUE_CHARACTERS]:
+            self._sums_up = False
+            self._write_summary(clean)
 
-class LiveMemories:
-    """Who has a session here, and what they are known to have told. Safe for jobs in threads of their own."""
+    async def capture(self, turn: Turn, extract: Extract | None = None) -> list[Memory]:
+        """Keep what a committed turn of the person states about them, once per turn, and return what was news.
 
-    def __init__(self) -> None:
-        self._people: dict[UUID, _Person] = {}
-        self._lock = threading.Lock()
+        It is known here at once and written behind; while the memories are not loaded yet, what is news is decided
+        later, and nothing is returned. `extract` finds the statements instead of our rules, which are used when it
+        fails. It is read to the end even if the caller is cancelled.
+        """
+        self._must_be_open()
+        if not self.remembered:
+            return []
+        text, before = storable(turn.text), self.before
+        by_rule = statements_in(text, before)
+        self.before = by_rule[-1] if by_rule else None
+        if extract is None:
+            return self._keep(turn, by_rule)
+        reading = asyncio.create_task(self._read(turn, by_rule, partial(extract, text, before=before)))
+        self.reading.add(reading)
+        reading.add_done_callback(self.reading.discard)
+        return await asyncio.shield(reading)
 
-    # -- sessions
+    # -- what is at hand
 
-    def open(self, user: UUID, *, remembered: bool = True) -> LiveSession:
-        session = LiveSession(user, remembered=remembered)
-        with self._lock:
-            self._people.setdefault(user, _Person()).sessions.append(session)
-        return session
+    def brief(self, query: str, already_said: Collection[str] = ()) -> str:
+        """What the model should know for this turn, as a block of text; never does I/O.
 
-    def await_loading(self, session: LiveSession) -> None:
-        """The user's memories are going to be read, perhaps again."""
-        with self._lock:
-            session.missed = session.missed or []
+        `already_said` are the turns (sources) that the model sees anyway, word by word.
+        """
+        self._must_be_open()
+        meaning = self._here.meaning if self._here else None
+        return told(self.user, query, already_said, self._live, meaning)
 
-    def loaded(self, session: LiveSession, stored: Known) -> None:
-        """Take over what the store had. What changed while it was being read is newer than what was read."""
-        with self._lock:
-            person = self._people.get(session.user)
-            if person is None or session not in person.sessions:
-                return
-            person.known = stored
-            person.loaded = True
-            for change in session.missed or []:
-                person.apply(change)
-            session.missed = None
-        session.loaded.set()
+    async def follow_meaning(self) -> None:
+        """Where there is an embedder, give all that the person told, and tells, a vector, until cancelled."""
+        self._must_be_open()
+        self._here = self._here or self._loops.here()
+        if meaning := self._here.opened_meaning():
+            await meaning.follow(self.user)
 
-    def close(self, session: LiveSession) -> None:
-        """End it; the user's last one takes their memories along. Safe to call twice."""
-        with self._lock:
-            person = self._people.get(session.user)
-            if person and session in person.sessions:
-                person.sessions.remove(session)
-                if not person.sessions:
-                    del self._people[session.user]
+    # -- how it is written
 
-    def is_loaded(self, user: UUID) -> bool:
-        """Did the memories of the user arrive?"""
-        with self._lock:
-            return user in self._people and self._people[user].loaded
+    @property
+    def _store(self) -> PersonalStore:
+        """Of the event loop in which it was asked for first. Raises `StoreError` once that is closed."""
+        self._here = self._here or self._loops.here()
+        return self._here.client.of(self.user)
 
-    def latest(self, user: UUID) -> LiveSession | None:
-        """The session that the user opened last here."""
-        with self._lock:
-            return self._people[user].sessions[-1] if user in self._people else None
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise NoSessionUser("this session has ended: nothing may be read or written for its user any more")
 
-    # -- what is known here: only what was said since, if nothing is loaded
+    def _put(self, what: str, write: Callable[[], Coroutine[Any, Any, object]]) -> bool:
+        return self._store.outbox.put(what, write)
 
-    def of(self, user: UUID) -> list[Memory]:
-        """Oldest first."""
-        with self._known(user) as known:
-            return known.index.memories()
+    async def _begin_and_answer(self, answer: asyncio.Future[Session]) -> None:
+        try:
+            stored = await self._begin()
+        except BaseException as error:
+            if not answer.done():
+                answer.set_exception(error if isinstance(error, StoreError) else StoreError(type(error).__name__))
+            raise
+        if not answer.done():
+            answer.set_result(stored)
 
-    def has_all(self, user: UUID) -> bool:
-        """Are all memories of the user here? Of very many the oldest are left to the store."""
-        with self._known(user) as known:
-            return self._people[user].loaded and known.complete if user in self._people else False
+    async def _begin(self) -> Session:
+        assert self._start  # noqa: S101 - it was put by who has set it
+        self._live.await_loading(self)
+        self._stored = stored = await self._store.write("start_session", self._start)
+        self._live.loaded(self, await asyncio.to_thread(Person, stored.memories, stored.past))
+        if stored.created:
+            log.info("[PROFILE CREATE] Profile created for user: %s", self.user)
+        log.info("[CONVERSATION] %s for user: %s", "resumed" if stored.resumed else "new", self.user)
+        return stored
 
-    def past(self, user: UUID) -> list[Past]:
-        """In the order in which it passed."""
-        with self._known(user) as known:
-            return known.past()
+    def _write_behind(
+        self, what: str, name: str, call: Callable[[Store, Session], Coroutine[Any, Any, object]]
+    ) -> None:
+        """Something of the stored session, if there is one by then."""
 
-    def search(self, user: UUID, query: str, limit: int, vector: Vector | None = None) -> list[Memory]:
-        """Best first."""
-        with self._known(user) as known:
-            return known.index.search(query, limit, vector=vector)
+        async def write() -> None:
+            if stored := self.stored:
+                await self._store.write(name, lambda store: call(store, stored))
 
-    def brief(self, user: UUID, query: str, already_said: Collection[str], vector: Vector | None = None) -> Brief:
-        with self._known(user) as known:
-            return brief(known.index, query, past=known.past(), already_said=already_said, vector=vector)
+        self._put(what, write)
 
-    def without_vector(self, user: UUID, limit: int) -> list[Memory]:
-        """The newest first."""
-        with self._known(user) as known:
-            return known.index.without_vector(limit)
+    async def _all_that_is_stored(self, ask: Ask) -> Person:
+        memories = await ask("memories", lambda store: store.memories(self.user))
+        past = await ask("past", lambda store: store.past(self.user))
+        return await asyncio.to_thread(Person, memories, past)
 
-    def put_vectors(self, user: UUID, memories: Iterable[Memory], vectors: Vector) -> None:
-        """Of those that are still known as they were. Raises `ValueError` if they do not fit the others."""
-        with self._known(user) as known:
-            known.index.put_vectors(memories, vectors)
+    # -- what a turn states
 
-    def look_through(self, user: UUID, memory: Memory) -> None:
-        with self._known(user) as known:
-            known.look_through(memory)
+    async def _read(
+        self, turn: Turn, by_rule: Sequence[Statement], extract: Callable[[], Awaitable[Sequence[Statement]]]
+    ) -> list[Memory]:
+        """Keep what a model finds in the turn; or what our rules found, if it fails or is cut off."""
+        forgettings = self._live.forgettings(self.user)
+        try:
+            async with asyncio.timeout(self._timing.extraction):
+                statements = await extract()
+        except asyncio.CancelledError:
+            statements = by_rule
+        except Exception as error:  # whatever a model's client may raise; its text may quote the turn
+            log.warning("[MEMORY EXTRACTION] %s; our rules are used for this turn", type(error).__name__)
+            statements = by_rule
+        return self._keep(turn, statements) if self._live.forgettings(self.user) == forgettings else []
 
-    # -- what happens to it
+    def _keep(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
+        if not statements or self._closed:
+            return []
+        self._stated.extend(statement.value for statement in statements)
+        self._summary_is_due = True
+        self._sum_up_now_and_then()
+        stated = _Stated(turn, statements)
+        if self._live.is_loaded(self.user):
+            stated.news = self._take(stated)
+        if stated.news is None or stated.news:
+            self._put("a statement", partial(self._write_stated, stated))
+        return stated.news or []
 
-    def statements_in(self, user: UUID, turn: str) -> tuple[list[Statement], Statement | None]:
-        """What a turn states, given the last thing that was stated in the turn before; and that."""
-        with self._lock:
-            person = self._people.get(user) or _Person()
-            before = person.before
-            statements = statements_in(turn, before)
-            person.before = statements[-1] if statements else None
-        return statements, before
-
-    def take(self, user: UUID, find_news: Callable[[Known], list[Memory]]) -> list[Memory]:
-        """Take over what is news here, and return it. Nobody is told of it."""
-        with self._known(user) as known:
-            news = find_news(known)
-            for memory in news:
-                self._apply(user, ("put", memory))
+    def _take(self, stated: _Stated) -> list[Memory]:
+        turn = stated.turn
+        news = self._live.take(self.user, stated.statements, turn.id, turn.said_at, self.conversation)
+        log_categories(news)
         return news
 
-    def put(self, user: UUID, memory: Memory) -> None:
-        with self._lock:
-            self._apply(user, ("put", memory))
+    async def _write_stated(self, stated: _Stated) -> None:
+        if stated.news is None:
+            stated.news = await self._late_news(stated)
+        if not (news := stated.news):
+            return
+        kept = await self._store.write("remember", lambda store: store.remember(self.user, news))
+        if kept != news:  # another process had these keys, or this turn, before
+            self._live.await_loading(self)
+            self._live.loaded(self, await self._all_that_is_stored(self._store.write))
+        log_stored(self.user, kept)
+        self._live.tell(self.user, "remembered", kept)
 
-    def take_out(self, user: UUID, memory: Memory) -> None:
-        """It and its past."""
-        with self._lock:
-            self._apply(user, ("take out", memory))
+    async def _late_news(self, stated: _Stated) -> list[Memory]:
+        """What is news, where it could not be told when it was said."""
+        async with self._reading_store:
+            if not self._live.is_loaded(self.user):
+                self._live.await_loading(self)
+                person = await self._all_that_is_stored(self._store.write)
+                self._live.loaded(self, person)
+                if self._closed:
+                    turn = stated.turn
+                    return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
+        return self._take(stated)
 
-    def take_out_everything(self, user: UUID) -> list[Memory]:
-        """What was there. The user's sessions go on, in conversations of which nothing is kept."""
-        with self._known(user) as known:
-            gone = known.index.memories()
-            self._apply(user, None)
-            for session in self._people[user].sessions if user in self._people else []:
-                session.stored, session.erased, session.forgotten_at = None, True, time.time()
-        return gone
+    # -- what it was about
 
-    def tell(self, user: UUID, action: Action, memories: Iterable[Memory]) -> None:
-        with self._lock:
-            person = self._people.get(user)
-            observers = [observer for session in person.sessions for observer in session.observers] if person else []
-        for memory in memories:
-            for observer in observers:
-                observer(action, memory)
+    def _sum_up_now_and_then(self) -> None:
+        if monotonic() - self._summed_up_at >= self._timing.summary:
+            self._sum_up()
 
-    def _apply(self, user: UUID, change: _Change) -> None:
-        if person := self._people.get(user):
-            person.apply(change)
-            for session in person.sessions:
-                if session.missed is not None:
-                    session.missed.append(change)
+    def _sum_up(self) -> None:
+        """From what was stated, for the session after this one: nothing tells us beforehand that a call will end."""
+        if self._sums_up and self._summary_is_due:
+            self._summary_is_due, self._summed_up_at = False, monotonic()
+            self._write_summary(extracted_summary(self._stated))
 
-    @contextmanager
-    def _known(self, user: UUID) -> Generator[Known]:
-        with self._lock:
-            person = self._people.get(user)
-            yield person.known if person else Known()
+    def _write_summary(self, summary: str) -> None:
+        if self._start and summary:
+            self._write_behind(
+                "a summary", "summarise", lambda store, stored: store.summarise(self.user, stored.conversation, summary)
+            )
+
+
+def told(user: UUID, query: str, already_said: Collection[str], live: LiveMemories, meaning: Meaning | None) -> str:
+    """The block for a turn of the user; those who observe their memories hear what was recalled."""
+    vector = meaning.at_hand(user, query) if meaning else None
+    with live.person(user) as person:
+        block = brief(person.index, query, past=person.past(), already_said=already_said, vector=vector)
+    live.tell(user, "recalled", block.matched)
+    return block.text
+
+
+def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
+    """Nothing of the user is known or written in this process any more: what was known."""
+    gone = live.take_out_everything(user)
+    loops.drop(user)
+    return gone
+
+
+def log_categories(memories: Sequence[Memory]) -> None:
+    for memory in memories:
+        log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
+
+
+def log_stored(user: UUID, memories: Sequence[Memory]) -> None:
+    for memory in memories:
+        log.info("[MEMORY STORED] %s %s for user: %s", memory.category, log_name(memory), user)
+
+
+def log_name(memory: Memory) -> str:
+    """Its key; of one that was named by the person's own words ("sister_anna") only when it was said."""
+    return printable(memory.key if memory.source is None else statement_key(memory.said_at))
+
+
+def checked(name: str, text: str, longest: int) -> str:
+    """The text as it can be stored. Raises `ValueError` for one that is empty or too long."""
+    clean = storable(text)
+    if not clean:
+        raise ValueError(f"the {name} is empty")
+    if len(clean) > longest:
+        raise ValueError(f"the {name} has {len(clean)} characters, at most {longest} are stored")
+    return clean

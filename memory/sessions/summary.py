@@ -6,14 +6,13 @@ import json
 import re
 from collections.abc import Sequence
 
-from memory.language.statements import statements_in
 from memory.recall.brief import harmless
 
 # About 120 tokens at four characters each: it is read with every turn of the next conversation.
 MAX_CHARACTERS = 500
 _MAX_STATEMENT_CHARACTERS = 120
-# Finding statements takes up to 2 ms a turn, and this is done after each.
 LAST_TURNS = 20
+"""So many a model is asked to sum up."""
 
 # Ours are joined by semicolons, a model's are sentences.
 _BETWEEN = re.compile(r"; |(?<=[.!?])\s+")
@@ -38,11 +37,11 @@ def request_for_summary(turns: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def extracted_summary(turns: Sequence[str]) -> str:
-    """The last things that the person stated in these turns, oldest first; empty if they stated nothing."""
+def extracted_summary(statements: Sequence[str]) -> str:
+    """The last of what the person stated, oldest first; empty if they stated nothing."""
     chosen: list[str] = []
     room = MAX_CHARACTERS
-    for statement in (statement.value for turn in reversed(turns) for statement in reversed(statements_in(turn))):
+    for statement in reversed(statements):
         if statement in chosen or len(statement) > _MAX_STATEMENT_CHARACTERS:
             continue
         room -= len(statement) + 2

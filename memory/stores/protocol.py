@@ -101,8 +101,8 @@ class Store(Protocol):
         """Is anything still kept of it? False if it is not this user's, or was erased."""
         ...
 
-    async def turn_text(self, user: UUID, turn: str) -> str | None:
-        """What was said in the turn of that id, as far as the transcript still has it."""
+    async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
+        """What was said in the turn of that id, as far as the transcript still has it and it is this user's."""
         ...
 
     # -- the person's rights

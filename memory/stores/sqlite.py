@@ -149,9 +149,10 @@ class SqliteStore:
     async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
         return await self._read(lambda db: queries.owns(db, user, conversation))
 
-    async def turn_text(self, user: UUID, turn: str) -> str | None:
-        statement = "select text from messages where user_id = ? and id = ? order by seq limit 1"
-        row = await self._read(lambda db: db.execute(statement, (str(user), turn)).fetchone())
+    async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
+        statement = "select text from messages where user_id = ? and conversation_id = ? and id = ?"
+        this = (str(user), str(conversation), turn)
+        row = await self._read(lambda db: db.execute(statement, this).fetchone())
         return row[0] if row else None
 
     # -- the person's rights

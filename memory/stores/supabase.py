@@ -158,8 +158,8 @@ class SupabaseStore:
     async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
         return bool(await self._rows("conversations", user, "id", id=conversation))
 
-    async def turn_text(self, user: UUID, turn: str) -> str | None:
-        found = await self._rows("messages", user, "text", id=turn)
+    async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
+        found = await self._rows("messages", user, "text", conversation_id=conversation, id=turn)
         return read("messages", lambda: str(found[0]["text"]) if found else None)
 
     async def export(self, user: UUID) -> dict[str, Any]:

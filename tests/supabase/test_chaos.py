@@ -21,7 +21,7 @@ from aiohttp import web
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.manager import MemoryManager
 from memory.records import Turn
-from memory.sessions.session import LiveSession
+from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from memory.stores.supabase import SupabaseStore
 from memory.stores.supabase_keys import access
@@ -195,26 +195,27 @@ class Call:
     def __init__(self, world: World, identity: str) -> None:
         self.user: UUID = set_session_user(identity)
         self.manager = MemoryManager(world.store, DEADLINE)
-        self.session: LiveSession = self.manager.open_session()
+        self.session: SessionMemory = self.manager.open_session()
         self._turns = 0
 
     async def start(self) -> None:
-        await self.manager.start_session(
-            self.session, thread="kitchen", job="job-1", room="room-1", resume_within=timedelta(minutes=30), turns=10
+        await self.session.start(
+            thread="kitchen", job="job-1", room="room-1", resume_within=timedelta(minutes=30), turns=10
         )
 
     async def says(self, words: str) -> float:
         """How long, in seconds, the turn had to wait for memory."""
         self._turns += 1
         before, now = time.monotonic(), datetime.now(UTC)
-        self.manager.append_turn(self.session, Turn(f"item_{self._turns}", "user", words, now))
-        await self.manager.capture(words, f"item_{self._turns}", now, session=self.session)
+        turn = Turn(f"item_{self._turns}", "user", words, now)
+        self.session.append_turn(turn)
+        await self.session.capture(turn)
         self.manager.brief("What do you know about me?")
         return time.monotonic() - before
 
     async def end(self) -> int:
-        left = await self.manager.end_session(self.session, "left", HEALED_WITHIN)
-        self.manager.close_session(self.session)
+        left = await self.session.end("left", HEALED_WITHIN)
+        self.session.close()
         await self.manager.aclose()
         return left
 

@@ -244,9 +244,7 @@ async def test_without_a_store_that_can_be_every_use_of_memory_says_what_to_chan
     set_session_user("alice@example.com")
     session = manager.open_session()
     with pytest.raises(StoreError, match="SUPABASE_SECRET_KEY"):
-        await manager.start_session(
-            session, thread="kitchen", job="job-1", room="room", resume_within=timedelta(minutes=30), turns=10
-        )
+        await session.start(thread="kitchen", job="job-1", room="room", resume_within=timedelta(minutes=30), turns=10)
     for call in (
         manager.astore("FACT", "city", "Rome"),
         manager.aretrieve("FACT", "city"),
@@ -255,8 +253,8 @@ async def test_without_a_store_that_can_be_every_use_of_memory_says_what_to_chan
     ):
         with pytest.raises(StoreError, match="SUPABASE_SECRET_KEY"):
             await call
-    manager.append_turn(session, turn())
+    session.append_turn(turn())
     assert manager.brief("What do you know about me?") == ""
-    assert await manager.end_session(session, "left", 1.0) == 0
-    manager.close_session(session)
+    assert await session.end("left", 1.0) == 0
+    session.close()
     await manager.aclose()

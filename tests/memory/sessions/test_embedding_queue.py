@@ -12,16 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import memory.sessions.embedding_queue
 from identity import set_session_user
 from memory.manager import MemoryManager
 from memory.recall.vectors import Vector
+from memory.records import Memory
 from memory.sessions.embedders import Embedder, EmbeddingsFailed, EmbeddingsOff
-from memory.sessions.session import LiveSession
+from memory.sessions.session import SessionMemory
+from memory.sessions.timing import Timing
 from memory.stores.sqlite import SqliteStore
 from tests.memory.stores.contract import ALICE, BOB
 
 QUESTION, ANSWER = "what do I do for a living", "I am a carpenter"
+SOON = Timing(look=0.01, longest_backoff=0.02)
 ABOUT = (("living", "carpenter", "baker"), ("cat", "dog"), ("Lisbon",), ("tea",))
 
 
@@ -58,19 +60,11 @@ class Near(Remote):
         return rows / np.float32(np.linalg.norm(rows))
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.sessions.embedding_queue, "_LOOK_SECONDS", 0.01)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "rapport.db"
-
-
 @asynccontextmanager
 async def managing(path: Path, embedder: Embedder | None, **options: float) -> AsyncIterator[MemoryManager]:
-    manager = MemoryManager(lambda: SqliteStore(path), options.get("deadline", 5), open_embedder=lambda: embedder)
+    manager = MemoryManager(
+        lambda: SqliteStore(path), options.get("deadline", 5), open_embedder=lambda: embedder, timing=SOON
+    )
     try:
         yield manager
     finally:
@@ -78,18 +72,18 @@ async def managing(path: Path, embedder: Embedder | None, **options: float) -> A
 
 
 @asynccontextmanager
-async def call(manager: MemoryManager, name: str = "alice@example.com") -> AsyncIterator[LiveSession]:
+async def call(manager: MemoryManager, name: str = "alice@example.com") -> AsyncIterator[SessionMemory]:
     """A session with its background work, as the worker has it."""
     set_session_user(name)
     live = manager.open_session()
-    await manager.load(live)
-    following = asyncio.create_task(manager.follow_meaning(live))
+    await live.load()
+    following = asyncio.create_task(live.follow_meaning())
     try:
         yield live
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        manager.close_session(live)
+        live.close()
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -106,19 +100,24 @@ async def told(manager: MemoryManager, *values: str) -> None:
 LIFE = (ANSWER, "the cat sleeps", "we moved to Lisbon", "I drink tea", "a dog and a cat", "Lisbon is far")
 
 
-def settled(manager: MemoryManager, live: LiveSession) -> Callable[[], bool]:
-    return lambda: not manager._live.without_vector(live.user, 1)
+def without_vector(manager: MemoryManager, live: SessionMemory, limit: int) -> list[Memory]:
+    with manager._live.person(live.user) as person:
+        return person.index.without_vector(limit)
+
+
+def settled(manager: MemoryManager, live: SessionMemory) -> Callable[[], bool]:
+    return lambda: not without_vector(manager, live, 1)
 
 
 async def test_without_an_embedder_nothing_runs_and_words_alone_find(path: Path) -> None:
     async with managing(path, None) as manager:
         set_session_user("alice@example.com")
         live = manager.open_session()
-        await manager.load(live)
+        await live.load()
         await told(manager, *LIFE)
-        await manager.follow_meaning(live)  # returns
+        await live.follow_meaning()  # returns
         assert await manager.arecall(QUESTION) == []
-        assert len(manager._live.without_vector(live.user, 99)) == len(LIFE)
+        assert len(without_vector(manager, live, 99)) == len(LIFE)
 
 
 @pytest.mark.parametrize("kind", [Near, Remote])
@@ -188,15 +187,15 @@ async def test_the_end_of_a_session_leaves_no_task(path: Path) -> None:
 
 
 async def test_a_failure_is_loud_and_without_words_and_is_got_over(
-    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(memory.sessions.embedding_queue, "_LONGEST_BACKOFF_SECONDS", 0.02)
     embedder = Remote()
     embedder.error = EmbeddingsFailed("InternalServerError 500")
     measured: list[bool] = []
     manager = MemoryManager(
         lambda: SqliteStore(path),
         5,
+        timing=SOON,
         open_embedder=lambda: embedder,
         measure_embedding=lambda _seconds, succeeded: measured.append(succeeded),
     )
@@ -218,7 +217,7 @@ async def test_one_that_cannot_be_had_says_why_and_words_find(path: Path, caplog
     def none() -> Embedder:
         raise EmbeddingsOff("set OPENAI_API_KEY")
 
-    manager = MemoryManager(lambda: SqliteStore(path), 5, open_embedder=none)
+    manager = MemoryManager(lambda: SqliteStore(path), 5, timing=SOON, open_embedder=none)
     set_session_user("alice@example.com")
     await told(manager, *LIFE)
     async with call(manager):
@@ -243,7 +242,7 @@ async def test_what_is_forgotten_is_found_by_nothing_even_while_its_vector_is_ma
             embedder.open.set()
             await asyncio.sleep(0.05)
             assert await manager.arecall(QUESTION) == []
-            assert len(manager._live._people[live.user].known.index._index._vectors) == 0
+            assert len(manager._live._people[live.user].person.index._index._vectors) == 0
 
 
 async def test_two_people_at_once_find_their_own(path: Path) -> None:

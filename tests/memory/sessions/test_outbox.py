@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from memory.sessions import outbox as outbox_module
 from memory.sessions.outbox import Breaker, Outbox
+from memory.sessions.timing import Timing
 from memory.stores.protocol import StoreError, StoreRefused
-from tests.memory.stores.contract import ALICE, BOB
+from tests.memory.stores.contract import ALICE
 
 # -- the breaker
 
@@ -150,25 +150,23 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-async def outbox(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Outbox]:
-    monkeypatch.setattr(outbox_module, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(outbox_module, "_LONGEST_PAUSE", 0.01)
-    outbox = Outbox(Breaker(), capacity=100)
+async def outbox() -> AsyncIterator[Outbox]:
+    outbox = Outbox(ALICE, Breaker(), Timing(first_pause=0.001, longest_pause=0.01), capacity=100)
     yield outbox
     await outbox.aclose()
 
 
 async def test_a_write_is_made_at_once(outbox: Outbox, shelf: Shelf) -> None:
-    outbox.put(ALICE, "a turn", shelf.write("hello"))
+    outbox.put("a turn", shelf.write("hello"))
     async with asyncio.timeout(5):
         await shelf.tried_again.wait()
-        await outbox.settled(ALICE)
+        await outbox.settled()
     assert shelf.written == ["hello"]
 
 
 async def test_writes_are_made_in_their_order(outbox: Outbox, shelf: Shelf) -> None:
     for i in range(50):
-        outbox.put(ALICE if i % 3 else BOB, "a turn", shelf.write(str(i)))
+        outbox.put("a turn", shelf.write(str(i)))
     assert len(outbox) == 50
     assert await outbox.flush(5) == 0
     assert shelf.written == [str(i) for i in range(50)]
@@ -177,7 +175,7 @@ async def test_writes_are_made_in_their_order(outbox: Outbox, shelf: Shelf) -> N
 async def test_an_outage_loses_and_reorders_nothing(outbox: Outbox, shelf: Shelf) -> None:
     shelf.down = StoreError("down")
     for i in range(20):
-        outbox.put(ALICE, "a turn", shelf.write(str(i)))
+        outbox.put("a turn", shelf.write(str(i)))
     async with asyncio.timeout(5):
         while shelf.tried < 5:
             shelf.tried_again.clear()
@@ -185,16 +183,15 @@ async def test_an_outage_loses_and_reorders_nothing(outbox: Outbox, shelf: Shelf
     assert len(outbox) == 20
     assert shelf.written == []
     shelf.down = None
-    outbox.put(ALICE, "a turn", shelf.write("20"))
+    outbox.put("a turn", shelf.write("20"))
     async with asyncio.timeout(5):
-        await outbox.settled(ALICE)
+        await outbox.settled()
     assert shelf.written == [str(i) for i in range(21)]
 
 
-async def test_pauses_grow_and_differ(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_grow_and_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise all workers come back to a store that just got up in the same moment."""
-    monkeypatch.setattr(outbox_module, "_FIRST_PAUSE", 0.1)
-    monkeypatch.setattr(outbox_module, "_LONGEST_PAUSE", 5.0)
+    outbox = Outbox(ALICE, Breaker())
     pauses: list[float] = []
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: pauses.append(seconds) or _Over())
     for failures in (1, 2, 3, 4, 5, 6, 10, 40):
@@ -223,9 +220,9 @@ async def test_what_the_store_refuses_does_not_hold_up_the_rest(
     async def broken() -> None:
         raise KeyError("something the person said")
 
-    outbox.put(ALICE, "a turn", refused)
-    outbox.put(ALICE, "a statement", broken)
-    outbox.put(ALICE, "a turn", shelf.write("the rest"))
+    outbox.put("a turn", refused)
+    outbox.put("a statement", broken)
+    outbox.put("a turn", shelf.write("the rest"))
     assert await outbox.flush(5) == 0
     assert shelf.written == ["the rest"]
     lost = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
@@ -239,7 +236,7 @@ async def test_what_does_not_fit_is_turned_away_loudly_and_what_was_taken_stays(
     outbox: Outbox, shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf.down = StoreError("down")
-    taken = [outbox.put(ALICE, "a turn", shelf.write(str(i))) for i in range(103)]
+    taken = [outbox.put("a turn", shelf.write(str(i))) for i in range(103)]
     assert taken == [True] * 100 + [False] * 3
     assert len(outbox) == 100
     assert caplog.text.count("[MEMORY LOST]") == 3
@@ -251,28 +248,24 @@ async def test_what_does_not_fit_is_turned_away_loudly_and_what_was_taken_stays(
 async def test_a_flush_ends_in_time_and_says_what_is_left(outbox: Outbox, shelf: Shelf) -> None:
     shelf.down = StoreError("down")
     for i in range(3):
-        outbox.put(ALICE, "a turn", shelf.write(str(i)))
+        outbox.put("a turn", shelf.write(str(i)))
     async with asyncio.timeout(5):
         assert await outbox.flush(0.05) == 3
     shelf.down = None
     assert await outbox.flush(5) == 0, "and they were not given up"
 
 
-async def test_a_flush_waits_neither_for_a_pause_nor_for_the_breaker(
-    outbox: Outbox, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_flush_waits_neither_for_a_pause_nor_for_the_breaker(shelf: Shelf) -> None:
     """The process is about to end: what is not tried now never will be."""
-    monkeypatch.setattr(outbox_module, "_LONGEST_PAUSE", 3600.0)
-    monkeypatch.setattr(outbox_module, "_FIRST_PAUSE", 3600.0)
     breaker = Breaker(failures=1, rest=3600.0)
-    outbox = Outbox(breaker)
+    outbox = Outbox(ALICE, breaker, Timing(first_pause=3600.0, longest_pause=3600.0))
     shelf.down = StoreError("down")
 
     async def write() -> None:
         with breaker.call():
             await shelf.write("at last")()
 
-    outbox.put(ALICE, "a turn", write)
+    outbox.put("a turn", write)
     await shelf.tried_again.wait()
     while not breaker.open:  # noqa: ASYNC110 - it says so to nobody
         await asyncio.sleep(0)
@@ -282,27 +275,16 @@ async def test_a_flush_waits_neither_for_a_pause_nor_for_the_breaker(
     assert shelf.written == ["at last"]
 
 
-async def test_settled_waits_for_the_users_own_writes_only(outbox: Outbox, shelf: Shelf) -> None:
+async def test_what_is_dropped_is_never_written(outbox: Outbox, shelf: Shelf) -> None:
     gate = asyncio.Event()
-    outbox.put(ALICE, "a turn", shelf.write("hers"))
-    outbox.put(BOB, "a turn", gate.wait)
-    async with asyncio.timeout(5):
-        await outbox.settled(ALICE)
-    assert outbox.holds(BOB)
-    assert not outbox.holds(ALICE)
-    gate.set()
-
-
-async def test_what_is_dropped_is_never_written_and_others_keep_theirs(outbox: Outbox, shelf: Shelf) -> None:
-    gate = asyncio.Event()
-    outbox.put(BOB, "a turn", gate.wait)
-    for user, text in ((ALICE, "hers"), (BOB, "his"), (ALICE, "hers too")):
-        outbox.put(user, "a turn", shelf.write(text))
-    outbox.drop(ALICE)
-    assert len(outbox) == 2
+    outbox.put("a turn", gate.wait)
+    outbox.put("a turn", shelf.write("hers"))
+    outbox.drop()
+    assert len(outbox) == 0
+    outbox.put("a turn", shelf.write("hers, later"))
     gate.set()
     assert await outbox.flush(5) == 0
-    assert shelf.written == ["his"]
+    assert shelf.written == ["hers, later"]
 
 
 async def test_in_the_quiet_nothing_is_being_written(outbox: Outbox, shelf: Shelf) -> None:
@@ -313,8 +295,8 @@ async def test_in_the_quiet_nothing_is_being_written(outbox: Outbox, shelf: Shel
         await gate.wait()
         shelf.written.append("slow")
 
-    outbox.put(ALICE, "a turn", slow)
-    outbox.put(ALICE, "a turn", shelf.write("next"))
+    outbox.put("a turn", slow)
+    outbox.put("a turn", shelf.write("next"))
     await begun.wait()
     asyncio.get_running_loop().call_soon(gate.set)
     async with outbox.quiet():
@@ -322,16 +304,16 @@ async def test_in_the_quiet_nothing_is_being_written(outbox: Outbox, shelf: Shel
         for _ in range(20):
             await asyncio.sleep(0)
         assert shelf.written == ["slow"]
-        outbox.drop(ALICE)
+        outbox.drop()
     assert await outbox.flush(5) == 0
     assert shelf.written == ["slow"]
 
 
 async def test_another_thread_may_drop_too(outbox: Outbox, shelf: Shelf) -> None:
     gate = asyncio.Event()
-    outbox.put(BOB, "a turn", gate.wait)
-    outbox.put(ALICE, "a turn", shelf.write("hers"))
-    thread = threading.Thread(target=outbox.drop, args=[ALICE])
+    outbox.put("a turn", gate.wait)
+    outbox.put("a turn", shelf.write("hers"))
+    thread = threading.Thread(target=outbox.drop)
     thread.start()
     await asyncio.to_thread(thread.join)
     gate.set()
@@ -343,7 +325,7 @@ async def test_closing_tells_what_is_lost_and_leaves_no_task(
     outbox: Outbox, shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf.down = StoreError("down")
-    outbox.put(ALICE, "a turn", shelf.write("lost"))
+    outbox.put("a turn", shelf.write("lost"))
     await shelf.tried_again.wait()
     before = asyncio.all_tasks()
     await outbox.aclose()
@@ -356,7 +338,7 @@ async def test_closing_tells_what_is_lost_and_leaves_no_task(
 async def test_with_nothing_to_write_there_is_no_task(outbox: Outbox, shelf: Shelf) -> None:
     before = asyncio.all_tasks()
     for _ in range(3):
-        outbox.put(ALICE, "a turn", shelf.write("hello"))
+        outbox.put("a turn", shelf.write("hello"))
         assert len(asyncio.all_tasks()) == len(before) + 1
         await outbox.flush(5)
         await asyncio.sleep(0)
@@ -372,6 +354,6 @@ async def test_a_write_does_not_run_as_whoever_put_another(outbox: Outbox) -> No
         seen.append(whose.get())
 
     whose.set("alice")
-    outbox.put(ALICE, "a turn", look)
+    outbox.put("a turn", look)
     assert await outbox.flush(5) == 0
     assert seen == ["nobody"]

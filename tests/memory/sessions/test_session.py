@@ -1,310 +1,386 @@
-"""What is known of a person in process: what a turn adds to it, what it replaces, and whose it is."""
+"""A session in a real store: found or begun, written as it happens, ended; and whose it is."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import logging
+from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from memory.language.statements import Statement, statements_in
-from memory.records import Category, Memory, Past
-from memory.sessions.person import Known
-from memory.sessions.session import LiveMemories, LiveSession
-from tests.memory.stores.contract import ALICE, BOB, NOON, said, stated
+import memory.sessions.session
+from identity import NoSessionUser, set_session_user
+from memory.language.statements import statements_in
+from memory.manager import MemoryManager, MemoryOff
+from memory.records import MAX_THREAD_CHARACTERS, MAX_TURN_CHARACTERS, Turn
+from memory.sessions.session import SessionMemory
+from memory.stores.protocol import StoreError
+from memory.stores.sqlite import SqliteStore
+from tests.memory.sessions.moody import CAT, HASTY, Moody, rows, start, texts
+from tests.memory.stores.contract import ALICE, BOB, NOON, turn
 
-FACT, PREFERENCE, INTEREST = Category.FACT, Category.PREFERENCE, Category.INTEREST
-BOOKS = "i love reading books"
-KEY = f"user_input_{int(NOON.timestamp() * 1000)}"
-
-
-def news(
-    known: Known, turn: str, source: str = "turn-1", later: float = 0, conversation: UUID | None = None
-) -> list[str]:
-    """What of a turn was news, as "key: value"; it is known from then on."""
-    found = known.news(statements_in(turn), source, NOON + timedelta(seconds=later), conversation)
-    for memory in found:
-        known.put(memory)
-    return [f"{memory.key}: {memory.value}" for memory in found]
+# -- it answers
 
 
-def held(known: Known) -> dict[str, str]:
-    return {memory.key: memory.value for memory in known.index.memories()}
-
-
-# -- what of a turn is news
-
-
-def test_a_statement_is_kept_verbatim_with_turn_moment_and_conversation() -> None:
-    conversation = uuid4()
-    found = Known().news(statements_in(f"well, {BOOKS}"), "turn-1", NOON, conversation)
-    assert found == [Memory(INTEREST, KEY, BOOKS, NOON, "turn-1", conversation)]
-
-
-def test_a_named_fact_replaces_the_one_before_which_becomes_past() -> None:
-    known = Known()
-    assert news(known, "my favorite color is blue") == ["favorite_color: my favorite color is blue"]
-    assert news(known, "actually my favorite color is green", "turn-2", later=60)
-    assert list(held(known)) == ["favorite_color"]
-    assert "green" in held(known)["favorite_color"]
-    (past,) = known.past()
-    assert "blue" in past.memory.value
-    assert past.until == NOON + timedelta(seconds=60)
-
-
-def test_a_turn_that_comes_again_states_nothing_new() -> None:
-    known = Known()
-    assert news(known, "my favorite color is blue", "turn-1")
-    assert news(known, "my favorite color is green", "turn-2", later=60)
-    assert news(known, "my favorite color is blue", "turn-1") == []
-    assert "green" in held(known)["favorite_color"]
-
-
-def test_a_turn_that_was_stored_before_states_nothing_new() -> None:
-    current, past = said("green", later=60, source="turn-2"), Past(said("blue", source="turn-1"), NOON)
-    for source in ("turn-1", "turn-2"):
-        assert news(Known([current], [past]), "my favorite food is pizza", source, later=120) == []
-    assert news(Known([current], [past]), "my favorite food is pizza", "turn-3", later=120)
-
-
-def test_one_turn_may_state_several_things() -> None:
-    known = Known()
-    found = news(known, "my name is Alice. my favorite color is blue. i live in Rome. i love reading books.")
-    assert {line.partition(":")[0] for line in found} == {"name", "favorite_color", "home_city", KEY}
-    assert news(known, "my name is Alice. my favorite color is blue.", "turn-1") == []
-
-
-def test_two_unnamed_statements_of_one_category_in_one_turn_have_two_keys() -> None:
-    statements = [Statement(INTEREST, None, "i love books"), Statement(INTEREST, None, "i love chess")]
-    found = Known().news(statements, "turn-1", NOON, None)
-    assert len({memory.key for memory in found}) == 2
-    assert all(memory.key.startswith("user_input_") for memory in found)
-
-
-def test_a_taken_number_gives_way() -> None:
-    known = Known([said("something else", KEY, INTEREST)])
-    (line,) = news(known, BOOKS)
-    assert line == f"user_input_{int(KEY.rpartition('_')[2]) + 1}: {BOOKS}"
-
-
-@pytest.mark.parametrize(
-    "again", [BOOKS, "I love reading books!", "well, I really love reading books", "I  LOVE reading books."]
-)
-def test_what_was_said_before_in_nearly_these_words_is_not_news(again: str) -> None:
-    known = Known()
-    assert news(known, BOOKS)
-    assert news(known, again, "turn-2", later=60) == []
-    assert len(held(known)) == 1
-
-
-@pytest.mark.parametrize("other", ["i love reading poems", "i love writing books", "i love reading books and poems"])
-def test_what_was_said_in_other_words_is_news(other: str) -> None:
-    known = Known()
-    assert news(known, BOOKS)
-    assert len(news(known, other, "turn-2", later=60)) == 1
-
-
-def test_what_was_said_before_is_found_among_very_many() -> None:
-    many = [stated(f"i love reading books about subject {i}", i, source=f"turn-{i}") for i in range(2000)]
-    known = Known([*many, said(BOOKS, "user_input_77777", INTEREST, later=-1e6)])
-    assert news(known, "I love reading books.", "turn-x") == []
-
-
-def test_a_statement_without_any_word_to_search_for_is_not_kept_twice() -> None:
-    known = Known()
-    statement = [Statement(FACT, None, "i am what i am")]
-    assert known.index.search("i am what i am") == []
-    (first,) = known.news(statement, "turn-1", NOON, None)
-    known.put(first)
-    assert known.news(statement, "turn-2", NOON + timedelta(seconds=9), None) == []
-
-
-def test_the_same_value_again_in_other_marks_changes_only_its_time() -> None:
-    known = Known()
-    news(known, "my favorite color is blue")
-    assert news(known, "My favourite colour is blue!", "turn-2", later=60) == [
-        "favorite_color: my favorite color is blue"
+async def test_a_session_starts_by_asking_the_store_once(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stored = await start(alice)
+    assert store.asked == 1
+    assert (stored.resumed, stored.created, stored.profile.email) == (False, True, "alice@example.com")
+    assert alice.stored == stored
+    assert alice.conversation == stored.conversation
+    assert alice.loaded.is_set()
+    assert caplog.messages == [
+        f"[PROFILE CREATE] Profile created for user: {ALICE}",
+        f"[CONVERSATION] new for user: {ALICE}",
     ]
-    assert known.past() == []
-    assert known.get(PREFERENCE, "favorite_color") == said("my favorite color is blue", later=60, source="turn-2")
 
 
-def test_what_was_said_earlier_does_not_replace_what_was_said_later() -> None:
-    """A turn that a model read for seconds, or that waited for a store, after the person asked for something else."""
-    known = Known([said("green", later=60)])
-    assert news(known, "my favorite color is blue", later=0) == []
-    assert held(known) == {"favorite_color": "green"}
+async def test_what_was_known_is_told_from_the_first_turn_on(manager: MemoryManager, alice: SessionMemory) -> None:
+    await manager.astore("PREFERENCE", "favorite_color", "blue")
+    await manager.astore("PREFERENCE", "favorite_color", "green")
+    stored = await start(alice)
+    assert [memory.value for memory in stored.memories] == ["green"]
+    assert "green" in manager.brief("what is my favorite color")
+    assert [past.memory.value for past in await manager.apast()] == ["blue"]
 
 
-def test_what_has_ended_ends_only_what_it_denies() -> None:
-    known = Known()
-    news(known, "i live in Rome")
-    assert news(known, "i don't live in Rome any more", "turn-2", later=60)[0].startswith("home_city: ")
-    known = Known()
-    news(known, "i live in Porto")
-    assert news(known, "i don't live in Rome any more", "turn-2", later=60)[0].startswith("user_input_")
-    assert held(known)["home_city"] == "i live in Porto"
+async def test_turns_are_written_as_they_happen_once_and_corrected(
+    manager: MemoryManager, path: Path, alice: SessionMemory
+) -> None:
+    await start(alice)
+    alice.append_turn(turn("hello", later=1))
+    assert await manager.flush(5) == 0
+    assert texts(path) == ["hello"]
+    whole = Turn("item_2", "assistant", "Once upon a time there was", NOON + timedelta(seconds=2))
+    alice.append_turn(whole)
+    alice.append_turn(turn("hello", later=1))
+    alice.append_turn(Turn("item_2", "assistant", "Once upon", whole.said_at, interrupted=True))
+    assert await manager.flush(5) == 0
+    assert texts(path) == ["hello", "Once upon"]
+    assert [row["interrupted"] for row in rows(path, "messages")] == [0, 1]
 
 
-# -- what holds
+async def test_a_turn_is_written_as_far_as_databases_take_it(
+    manager: MemoryManager, path: Path, alice: SessionMemory
+) -> None:
+    await start(alice)
+    alice.append_turn(turn("hel\0lo \ud800there ", name="item_1"))
+    alice.append_turn(turn("x" * (MAX_TURN_CHARACTERS + 1), name="item_2", later=1))
+    assert await manager.flush(5) == 0
+    assert texts(path) == ["hello there", "x" * MAX_TURN_CHARACTERS]
 
 
-def test_what_has_expired_is_not_known() -> None:
-    gone = said("my aunt", "visitor", FACT, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    known = Known([gone, said()], [Past(gone, NOON), Past(said("red"), NOON)])
-    assert known.get(FACT, "visitor") is None
-    assert list(held(known)) == ["favorite_color"]
-    assert [past.memory.value for past in known.past()] == ["red"]
-    known.put(said("my uncle", "visitor", FACT, later=60))
-    assert [past.memory.value for past in known.past()] == ["red"], "it is as if it had never been told"
+async def test_the_second_job_of_the_same_person_goes_on_where_the_first_stopped(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, path: Path
+) -> None:
+    first = await start(alice)
+    alice.append_turn(turn("hello"))
+    assert await alice.end("left", 5) == 0
+    alice.close()
+    another_worker = MemoryManager(lambda: SqliteStore(path), deadline=5)
+    session = another_worker.open_session()
+    second = await start(session, job="job-2")
+    assert (second.conversation, second.resumed, second.turns) == (first.conversation, True, [turn("hello")])
+    assert second.id != first.id
+    await another_worker.aclose()
 
 
-def test_what_is_taken_out_goes_with_its_past_and_does_not_come_back() -> None:
-    known = Known()
-    news(known, "my favorite color is blue", "turn-1")
-    news(known, "my favorite color is green", "turn-2", later=60)
-    news(known, "i live in Rome", "turn-3", later=61)
-    known.take_out(PREFERENCE, "favorite_color")
-    assert held(known) == {"home_city": "i live in Rome"}
-    assert known.past() == []
-    assert known.get(PREFERENCE, "favorite_color") is None
-    assert news(known, "my favorite color is green", "turn-2", later=60) == []
+async def test_a_new_conversation_knows_the_summary_of_the_last(manager: MemoryManager, alice: SessionMemory) -> None:
+    await start(alice)
+    alice.summarise("  They talked about cats. ")
+    alice.summarise(" \0 ")
+    assert await alice.end("left", 5) == 0
+    second = await start(manager.open_session(), job="job-2", resume_within=timedelta(0))
+    assert second.summary == "They talked about cats."
+
+
+async def test_a_session_ends_with_its_reason(manager: MemoryManager, alice: SessionMemory, path: Path) -> None:
+    await start(alice)
+    assert await alice.end("idle", 5) == 0
+    (row,) = rows(path, "sessions")
+    assert (row["end_reason"], row["jobs"]) == ("idle", "[]")
+    assert row["ended_at"]
+
+
+async def test_a_session_can_be_ended_when_nobody_is_bound_any_more(
+    manager: MemoryManager, alice: SessionMemory, path: Path
+) -> None:
+    await start(alice)
+    alice.append_turn(turn("bye"))
+
+    async def end() -> int:
+        return await alice.end("left", 5)
+
+    assert await asyncio.create_task(end(), context=_nobody()) == 0
+    assert texts(path) == ["bye"]
+    assert rows(path, "sessions")[0]["end_reason"] == "left"
+
+
+async def test_a_memory_says_from_which_conversation_turn_and_words_it_comes(
+    manager: MemoryManager, alice: SessionMemory
+) -> None:
+    stored = await start(alice)
+    words = f"well hello there, {CAT} and she is lovely."
+    alice.append_turn(turn(words, name="item_1"))
+    kept = await alice.capture(Turn("item_1", "user", words, NOON))
+    for memory_ in kept:
+        assert (memory_.source, memory_.conversation) == ("item_1", stored.conversation)
+        why = await manager.awhy(memory_.category, memory_.key)
+        assert why
+        assert (why.words, why.said_at, why.conversation) == (words, NOON, stored.conversation)
+    assert kept
+
+
+async def test_what_was_asked_for_says_its_conversation_too(manager: MemoryManager, alice: SessionMemory) -> None:
+    stored = await start(alice)
+    await manager.astore("FACT", "locker", "4711")
+    why = await manager.awhy("fact", "locker")
+    assert why
+    assert (why.words, why.conversation) == ("4711", stored.conversation)
+    assert await manager.awhy("FACT", "nothing") is None
+
+
+async def test_each_of_two_sessions_of_a_person_writes_into_its_own_thread(
+    manager: MemoryManager, store: Moody, alice: SessionMemory
+) -> None:
+    kitchen = await start(alice)
+    hall = await start(second := manager.open_session(), thread="hall", job="job-2")
+    for session, name in ((alice, "item_1"), (second, "item_2")):
+        session.append_turn(turn(name, name=name))
+    (one,) = await alice.capture(Turn("item_1", "user", "i love reading books", NOON))
+    (two,) = await second.capture(Turn("item_2", "user", "i love playing chess", NOON))
+    assert (one.conversation, two.conversation) == (kitchen.conversation, hall.conversation)
+    assert await manager.flush(5) == 0
+    document = await store.export(ALICE)
+    written = {(row["conversation_id"], row["text"]) for row in document["turns"]}
+    assert written == {(str(kitchen.conversation), "item_1"), (str(hall.conversation), "item_2")}
+
+
+async def test_a_touched_session_is_alive(manager: MemoryManager, alice: SessionMemory) -> None:
+    assert await alice.touch() is False, "it has not started"
+    await start(alice)
+    assert await alice.touch() is True
+
+
+async def test_a_session_that_was_taken_for_dead_lives_again_with_the_next_turn(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, path: Path
+) -> None:
+    first = await start(alice)
+    await store.end_abandoned(datetime.now(UTC) + timedelta(hours=1), "worker died")
+    assert await alice.touch() is False
+    assert len(rows(path, "sessions")) == 1, "somebody silent is not there for sure"
+    alice.append_turn(turn("still here"))
+    alice.append_turn(turn("are you?", later=1))
+    assert await manager.flush(5) == 0
+    assert len(rows(path, "sessions")) == 2
+    assert alice.stored
+    assert alice.stored.id != first.id
+    assert alice.conversation == first.conversation
+    assert texts(path) == ["still here", "are you?"]
+    assert await alice.touch() is True
+
+
+async def test_a_session_that_was_taken_for_dead_asks_for_no_more_than_its_conversation(
+    store: Moody, alice: SessionMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(alice)
+    await store.end_abandoned(datetime.now(UTC) + timedelta(hours=1), "worker died")
+    for name in ("export", "memories", "past", "start_session"):
+        monkeypatch.setattr(store, name, None)
+    for _ in range(6):
+        assert await alice.touch() is False
+    assert not alice.erased
+
+
+async def test_why_something_is_known_asks_for_no_more_than_its_turn(
+    manager: MemoryManager, store: Moody, alice: SessionMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start(alice)
+    alice.append_turn(Turn("item_1", "user", f"well, {CAT}", NOON))
+    (kept,) = await alice.capture(Turn("item_1", "user", f"well, {CAT}", NOON))
+    monkeypatch.setattr(store, "export", None)
+    why = await manager.awhy(kept.category, kept.key)
+    assert why
+    assert why.words == f"well, {CAT}"
+
+
+# -- what it was about
+
+
+async def test_a_turn_is_read_once_and_summed_up_at_the_end_and_now_and_then(
+    alice: SessionMemory, store: Moody, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(
+        memory.sessions.session, "statements_in", lambda said, before: read.append(said) or statements_in(said, before)
+    )
+    written: list[str] = []
+    summarise = store.summarise
+
+    async def counted(user: UUID, conversation: UUID, summary: str) -> bool:
+        written.append(summary)
+        return await summarise(user, conversation, summary)
+
+    monkeypatch.setattr(store, "summarise", counted)
+    await start(alice)
+    turns = [Turn(f"item_{i}", "user", f"i love the number {i}", NOON + timedelta(seconds=i)) for i in range(20)]
+    for each in turns:
+        alice.append_turn(each)
+        await alice.capture(each)
+        await alice.touch()
+    assert await alice.end("left", 5) == 0
+    assert read == [each.text for each in turns]
+    assert len(written) == 2, "the first thing that was said, and all of it at the end"
+    (row,) = rows(path, "conversations")
+    assert row["summary"] == written[-1] == "; ".join(each.text for each in turns)
+
+
+@pytest.mark.parametrize("timing", [replace(HASTY, summary=0.05)])
+async def test_a_call_that_ends_without_a_word_leaves_a_summary_that_is_not_old(
+    manager: MemoryManager, alice: SessionMemory, path: Path
+) -> None:
+    await start(alice)
+    for i in range(2):
+        alice.append_turn(Turn(f"item_{i}", "user", f"i love the number {i}", NOON))
+        await alice.capture(Turn(f"item_{i}", "user", f"i love the number {i}", NOON))
+    await asyncio.sleep(0.06)
+    await alice.touch()
+    await manager.flush(5)
+    assert [row["summary"] for row in rows(path, "conversations")] == ["i love the number 0; i love the number 1"]
+
+
+async def test_where_no_transcript_is_kept_there_is_no_summary_of_it(alice: SessionMemory, path: Path) -> None:
+    await start(alice)
+    await alice.capture(turn(CAT))
+    assert await alice.end("left", 5) == 0
+    assert [row["summary"] for row in rows(path, "conversations")] == [None]
+
+
+# -- what it is begun with
+
+
+@pytest.mark.parametrize("thread", ["", " \0 ", "x" * (MAX_THREAD_CHARACTERS + 1)])
+async def test_a_thread_must_be_a_name(manager: MemoryManager, store: Moody, alice: SessionMemory, thread: str) -> None:
+    with pytest.raises(ValueError, match="the thread"):
+        await start(alice, thread=thread)
+    assert store.asked == 0
 
 
 # -- whose it is
 
 
-@pytest.fixture
-def live() -> LiveMemories:
-    return LiveMemories()
-
-
-def opened(live: LiveMemories, user: UUID = ALICE, *memories: Memory) -> LiveSession:
-    session = live.open(user)
-    live.loaded(session, Known(memories))
-    return session
-
-
-def values(live: LiveMemories, user: UUID = ALICE) -> list[str]:
-    return [memory.value for memory in live.of(user)]
-
-
-def test_nothing_is_known_of_who_has_no_session(live: LiveMemories) -> None:
-    live.put(ALICE, said())
-    live.tell(ALICE, "remembered", [said()])
-    assert live.take(ALICE, lambda _: [said()]) == [said()]
-    assert live.of(ALICE) == live.past(ALICE) == live.search(ALICE, "blue", 8) == []
-    assert live.brief(ALICE, "blue", ()).text == ""
-    assert not live.is_loaded(ALICE)
-    assert not live.has_all(ALICE)
-    assert live.latest(ALICE) is None
-    assert live._people == {}
-
-
-def test_each_person_has_their_own(live: LiveMemories) -> None:
-    opened(live, ALICE, said("blue"))
-    opened(live, BOB, said("red"))
-    live.put(ALICE, said("green", later=60))
-    assert (values(live, ALICE), values(live, BOB)) == (["green"], ["red"])
-    assert ([p.memory.value for p in live.past(ALICE)], live.past(BOB)) == (["blue"], [])
-    live.take_out_everything(ALICE)
-    assert (values(live, ALICE), values(live, BOB)) == ([], ["red"])
-
-
-def test_loading_sets_the_event_and_says_that_all_is_known(live: LiveMemories) -> None:
-    session = live.open(ALICE)
-    assert not session.loaded.is_set()
-    assert not live.is_loaded(ALICE)
-    live.loaded(session, Known([said()]))
-    assert session.loaded.is_set()
-    assert live.is_loaded(ALICE)
-    assert live.has_all(ALICE)
-
-
-def test_what_happened_while_it_was_read_is_newer_than_what_was_read(live: LiveMemories) -> None:
-    session = live.open(ALICE)
-    live.put(ALICE, said("green", later=60))
-    live.put(ALICE, said("Tilda", "cat", later=61))
-    live.take_out(ALICE, said("old", "dog"))
-    live.loaded(session, Known([said("blue"), said("old", "dog")]))
-    assert values(live) == ["green", "Tilda"]
-    assert [past.memory.value for past in live.past(ALICE)] == ["blue"]
-
-
-def test_what_happened_while_it_was_read_again_is_newer_too(live: LiveMemories) -> None:
-    session = opened(live, ALICE, said("blue"))
-    live.await_loading(session)
-    live.put(ALICE, said("green", later=60))
-    live.loaded(session, Known([said("blue")]))
-    assert values(live) == ["green"]
-    live.await_loading(session)
-    live.take_out_everything(ALICE)
-    live.loaded(session, Known([said("green", later=60)]))
-    assert values(live) == []
-
-
-def test_who_has_closed_gets_nothing_more(live: LiveMemories) -> None:
-    session = live.open(ALICE)
-    live.close(session)
-    live.loaded(session, Known([said()]))
-    assert not session.loaded.is_set()
-    assert live._people == {}
-
-
-def test_a_closed_session_does_not_load_for_another_that_is_open(live: LiveMemories) -> None:
-    late = live.open(ALICE)
-    live.close(late)
-    opened(live, ALICE, said("green"))
-    live.loaded(late, Known([said("blue")]))
-    assert values(live) == ["green"]
-
-
-def test_after_everything_was_forgotten_no_session_of_the_person_has_a_conversation(live: LiveMemories) -> None:
-    sessions = [opened(live, ALICE, said("blue")), live.open(ALICE), opened(live, BOB)]
-    assert live.take_out_everything(ALICE) == [said("blue")]
-    assert [session.erased for session in sessions] == [True, True, False]
-    assert values(live) == []
-
-
-def test_a_correction_is_about_what_the_same_person_said_before(live: LiveMemories) -> None:
-    opened(live, ALICE)
-    opened(live, BOB)
-    assert live.statements_in(ALICE, "my favorite color is blue")[0][0].key == "favorite_color"
-    assert live.statements_in(BOB, "no wait, it's green")[0] == []
-    (correction,), before = live.statements_in(ALICE, "no wait, it's green")
-    assert correction.key == "favorite_color"
-    assert before
-    assert before.value == "my favorite color is blue"
-
-
-def test_after_everything_was_forgotten_nothing_can_be_corrected(live: LiveMemories) -> None:
-    opened(live, ALICE)
-    live.statements_in(ALICE, "my favorite color is blue")
-    live.take_out_everything(ALICE)
-    assert live.statements_in(ALICE, "no wait, it's green") == ([], None)
-
-
-def test_a_person_of_many_memories_does_not_have_all_of_them_here(
-    live: LiveMemories, monkeypatch: pytest.MonkeyPatch
+async def test_a_session_is_its_users_whoever_is_bound_where_it_is_called(
+    manager: MemoryManager, alice: SessionMemory, path: Path
 ) -> None:
-    monkeypatch.setattr(Known, "complete", property(lambda _: False))
-    opened(live, ALICE, said())
-    assert live.is_loaded(ALICE)
-    assert not live.has_all(ALICE)
+    async def talk() -> None:
+        await start(alice)
+        alice.append_turn(turn(CAT, name="item_1"))
+        await alice.capture(turn(CAT, name="item_1"))
+        assert await alice.touch() is True
+        assert "Tilda" in alice.brief("cat")
+        assert await alice.end("left", 5) == 0
+
+    set_session_user("bob@example.com")
+    await talk()
+    await asyncio.create_task(talk(), context=_nobody())
+    for table in ("messages", "memories", "sessions"):
+        assert {row["user_id"] for row in rows(path, table)} == {str(ALICE)}, table
+    assert manager.brief("cat") == "", "the manager asks who is bound"
 
 
-async def test_threads_of_one_person_lose_nothing(live: LiveMemories) -> None:
-    opened(live, ALICE)
-    start = threading.Barrier(4)
+async def test_after_it_is_closed_nothing_is_written_or_read(alice: SessionMemory, path: Path) -> None:
+    await start(alice)
+    assert await alice.end("left", 5) == 0
+    for _ in range(2):
+        alice.close()
+    for refused in (
+        lambda: alice.append_turn(turn("too late")),
+        lambda: alice.summarise("too late"),
+        lambda: alice.brief("cat"),
+    ):
+        with pytest.raises(NoSessionUser):
+            refused()
+    for refused in (
+        alice.load,
+        alice.touch,
+        alice.follow_meaning,
+        lambda: alice.capture(turn(CAT)),
+        lambda: start(alice),
+    ):
+        with pytest.raises(NoSessionUser):
+            await refused()
+    assert texts(path) == rows(path, "memories") == rows(path, "conversations")[1:] == []
 
-    def write(thread: int) -> None:
-        start.wait()
-        for i in range(100):
-            live.put(ALICE, stated(f"value {thread} {i}", 1000 * thread + i, source=f"turn-{thread}-{i}"))
-            live.search(ALICE, "value", 3)
 
-    await asyncio.gather(*(asyncio.to_thread(write, thread) for thread in range(4)))
-    assert len(live.of(ALICE)) == 400
-    assert len(live.search(ALICE, "value", 1000)) == 400
+async def test_an_anonymous_visitor_has_no_conversation(manager: MemoryManager, store: Moody) -> None:
+    set_session_user("human_user")
+    session = manager.open_session()
+    with pytest.raises(MemoryOff):
+        await start(session)
+    session.append_turn(turn("hello"))
+    session.summarise("nothing")
+    assert await session.capture(Turn("item_1", "user", CAT, NOON)) == []
+    assert await session.touch() is False
+    assert await session.end("left", 5) == 0
+    assert store.asked == 0
+
+
+async def test_two_people_at_once_keep_their_words_apart(manager: MemoryManager, path: Path) -> None:
+    async def talk(name: str) -> None:
+        set_session_user(f"{name}@example.com")
+        session = manager.open_session()
+        await start(session, job=name)
+        for i in range(20):
+            session.append_turn(turn(f"{name} {i}", later=i))
+            await session.capture(Turn(f"{name}-{i}", "user", f"i love {name} number {i}", NOON))
+            await asyncio.sleep(0)
+        assert await session.end("left", 10) == 0
+
+    await asyncio.gather(*(asyncio.create_task(talk(name)) for name in ("alice", "bob")))
+    for table, column, count in (("messages", "text", 20), ("memories", "value", 20)):
+        found = rows(path, table)
+        assert len(found) == 2 * count
+        assert all(("alice" in row[column]) == (row["user_id"] == str(ALICE)) for row in found)
+        assert {row["user_id"] for row in found} == {str(ALICE), str(BOB)}
+
+
+# -- how it is measured
+
+
+async def test_each_call_of_the_store_is_measured(store: Moody) -> None:
+    measured: list[tuple[str, bool]] = []
+    manager = MemoryManager(
+        lambda: store, 5, measure=lambda name, seconds, ok: measured.append((name, ok and seconds > 0))
+    )
+    set_session_user("alice@example.com")
+    session = manager.open_session()
+    await start(session)
+    session.append_turn(turn())
+    await manager.flush(5)
+    store.down = True
+    with pytest.raises(StoreError):
+        await manager.astore("FACT", "a", "b")
+    assert measured == [("start_session", True), ("append_turns", True), ("remember", False)]
+    store.down = False
+    await manager.aclose()
+
+
+def _nobody() -> Any:
+    """The context of code that nobody is bound in."""
+    context = copy_context()
+    context.run(identity_unbound)
+    return context
+
+
+def identity_unbound() -> None:
+    import identity
+
+    identity._in_context.set(None)

@@ -567,9 +567,10 @@ async def test_a_conversation_exists_until_it_is_erased_and_for_its_person_alone
 async def test_the_words_of_a_turn_are_its_persons(store: Store) -> None:
     room = await started(store)
     await store.append_turns(ALICE, room.conversation, [turn("hello there", name="item_1")])
-    assert await store.turn_text(ALICE, "item_1") == "hello there"
-    assert await store.turn_text(BOB, "item_1") is None
-    assert await store.turn_text(ALICE, "item_2") is None
+    assert await store.turn_text(ALICE, room.conversation, "item_1") == "hello there"
+    assert await store.turn_text(BOB, room.conversation, "item_1") is None
+    assert await store.turn_text(ALICE, _SOMETHING, "item_1") is None
+    assert await store.turn_text(ALICE, room.conversation, "item_2") is None
 
 
 async def test_a_resumed_conversation_needs_no_summary(store: Store) -> None:
@@ -1337,7 +1338,7 @@ NAMELESS: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "past": lambda store, _: store.past(ALICE),
     "touch_session": lambda store, _: store.touch_session(ALICE, _SOMETHING),
     "conversation_exists": lambda store, _: store.conversation_exists(ALICE, _SOMETHING),
-    "turn_text": lambda store, _: store.turn_text(ALICE, "item_1"),
+    "turn_text": lambda store, _: store.turn_text(ALICE, _SOMETHING, "item_1"),
     "end_session": lambda store, _: store.end_session(ALICE, _SOMETHING, "job-1", "left"),
     "export": lambda store, _: store.export(ALICE),
     "erase": lambda store, _: store.erase(ALICE),

@@ -1,0 +1,207 @@
+"""The memories of everybody who has a session open in this process: no I/O, and nothing left when the session ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from memory.language.statements import Statement
+from memory.records import Memory, Session
+from memory.sessions.person import Person
+
+Action = Literal["remembered", "recalled", "forgotten"]
+Observer = Callable[[Action, Memory], None]
+"""Told of what happens to one user's memories, in the acting task, where perhaps nobody is bound; must neither block
+nor raise."""
+
+_Change = tuple[Literal["put", "take out"], Memory] | None
+"""None stands for "everything forgotten"."""
+
+
+class OpenSession:
+    """What `LiveMemories` knows of one open session of one user. It belongs to the event loop that loads it."""
+
+    def __init__(self, user: UUID, *, remembered: bool) -> None:
+        self.user = user
+        self.remembered = remembered
+        """False for an anonymous identity: nothing is stored for it."""
+        self.observers: list[Observer] = []
+        self.loaded = asyncio.Event()
+        """Set once its memories are here, at the start or later."""
+        self._stored: Session | None = None
+        self.forgotten_at: float | None = None
+        """When everything of the person was forgotten while it was open, in seconds since the epoch: what was said
+        before it must not be told any more."""
+        self.before: Statement | None = None
+        """The last thing they stated in the turn before: "no wait, it's green" is about that."""
+        self.reading: set[asyncio.Task[Any]] = set()
+        """One for each turn that a model is still reading."""
+        self.missed: list[_Change] | None = []
+        """What changed since it was opened; None once its memories are loaded, or cannot be."""
+
+    @property
+    def stored(self) -> Session | None:
+        """What the store said when it started; None until then, and after everything was forgotten."""
+        return None if self.erased else self._stored
+
+    @property
+    def conversation(self) -> UUID | None:
+        return self.stored.conversation if self.stored else None
+
+    @property
+    def erased(self) -> bool:
+        """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
+        return self.forgotten_at is not None
+
+
+class _Present:
+    """What all sessions of one user share. `loaded` is False until the first of them has its memories."""
+
+    def __init__(self) -> None:
+        self.sessions: list[OpenSession] = []
+        self.person = Person()
+        self.loaded = False
+        self.forgettings = 0
+        """How often something was forgotten: what was found in a turn before must not be kept after it."""
+
+    def apply(self, change: _Change) -> None:
+        if change is None:
+            self.person = Person()
+            return
+        action, memory = change
+        if action == "put":
+            self.person.put(memory)
+        else:
+            self.person.take_out(memory.category, memory.key)
+
+
+class LiveMemories:
+    """Who has a session here, and what they are known to have told. Safe for jobs in threads of their own."""
+
+    def __init__(self) -> None:
+        self._people: dict[UUID, _Present] = {}
+        self._lock = threading.Lock()
+
+    # -- sessions
+
+    def enter(self, session: OpenSession) -> None:
+        with self._lock:
+            self._people.setdefault(session.user, _Present()).sessions.append(session)
+
+    def await_loading(self, session: OpenSession) -> None:
+        """The user's memories are going to be read, perhaps again."""
+        with self._lock:
+            session.missed = session.missed or []
+
+    def loaded(self, session: OpenSession, stored: Person) -> None:
+        """Take over what the store had. What changed while it was being read is newer than what was read."""
+        with self._lock:
+            present = self._people.get(session.user)
+            if present is None or session not in present.sessions:
+                return
+            present.person = stored
+            present.loaded = True
+            for change in session.missed or []:
+                present.apply(change)
+            session.missed = None
+        session.loaded.set()
+
+    def leave(self, session: OpenSession) -> None:
+        """The user's last session takes their memories along. Safe to call twice."""
+        with self._lock:
+            present = self._people.get(session.user)
+            if present and session in present.sessions:
+                present.sessions.remove(session)
+                if not present.sessions:
+                    del self._people[session.user]
+
+    def is_loaded(self, user: UUID) -> bool:
+        """Did the memories of the user arrive?"""
+        with self._lock:
+            return user in self._people and self._people[user].loaded
+
+    def sessions(self, user: UUID) -> list[OpenSession]:
+        """In the order in which the user opened them here."""
+        with self._lock:
+            return list(self._people[user].sessions) if user in self._people else []
+
+    # -- what is known here: only what was said since, if nothing is loaded
+
+    @contextmanager
+    def person(self, user: UUID) -> Generator[Person]:
+        """For a short look, while which nothing changes; nobody of who has no session."""
+        with self._lock:
+            present = self._people.get(user)
+            yield present.person if present else Person()
+
+    def of(self, user: UUID) -> list[Memory]:
+        """Oldest first."""
+        with self.person(user) as person:
+            return person.index.memories()
+
+    def has_all(self, user: UUID) -> bool:
+        """Are all memories of the user here? Of very many the oldest are left to the store."""
+        with self.person(user) as person:
+            return self._people[user].loaded and person.complete if user in self._people else False
+
+    # -- what happens to it
+
+    def take(
+        self, user: UUID, statements: Iterable[Statement], source: str, said_at: datetime, conversation: UUID | None
+    ) -> list[Memory]:
+        """Take over what of a turn's statements is news here, and return it. Nobody is told of it."""
+        with self.person(user) as person:
+            news = person.news(statements, source, said_at, conversation)
+            for memory in news:
+                self._apply(user, ("put", memory))
+        return news
+
+    def put(self, user: UUID, memory: Memory) -> None:
+        with self._lock:
+            self._apply(user, ("put", memory))
+
+    def take_out(self, user: UUID, memory: Memory) -> None:
+        """It and its past."""
+        with self._lock:
+            self._apply(user, ("take out", memory))
+
+    def take_out_everything(self, user: UUID) -> list[Memory]:
+        """What was there. The user's sessions go on, in conversations of which nothing is kept."""
+        with self.person(user) as person:
+            gone = person.index.memories()
+            self._apply(user, None)
+            if present := self._people.get(user):
+                present.forgettings += 1
+                for session in present.sessions:
+                    session.forgotten_at, session.before = time.time(), None
+        return gone
+
+    def forgettings(self, user: UUID) -> int:
+        """Another number than before: what a model has read in between must not be kept."""
+        with self._lock:
+            return self._people[user].forgettings if user in self._people else -1
+
+    def disown_readings(self, user: UUID) -> None:
+        """What models still find in turns of the user is not kept."""
+        with self._lock:
+            if user in self._people:
+                self._people[user].forgettings += 1
+
+    def tell(self, user: UUID, action: Action, memories: Sequence[Memory]) -> None:
+        observers = [observer for session in self.sessions(user) for observer in session.observers]
+        for memory in memories:
+            for observer in observers:
+                observer(action, memory)
+
+    def _apply(self, user: UUID, change: _Change) -> None:
+        if present := self._people.get(user):
+            present.apply(change)
+            for session in present.sessions:
+                if session.missed is not None:
+                    session.missed.append(change)

@@ -1,0 +1,102 @@
+"""What each event loop of the process has of its own: a client of the store, and one of a model that embeds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from uuid import UUID
+
+from memory.sessions.client import StoreClient
+from memory.sessions.embedders import Embedder, EmbeddingsOff
+from memory.sessions.embedding_queue import Meaning
+
+log = logging.getLogger("rapport.memory")
+
+
+class Here:
+    """One event loop's own."""
+
+    def __init__(self, client: StoreClient, open_meaning: Callable[[], Meaning | None]) -> None:
+        self.client = client
+        self.meaning: Meaning | None = None
+        """None until somebody is followed, and where there is no embedder."""
+        self._open_meaning = open_meaning
+
+    def opened_meaning(self) -> Meaning | None:
+        """None, and a line in the log, where there can be none."""
+        try:
+            self.meaning = self.meaning or self._open_meaning()
+        except EmbeddingsOff as error:
+            log.error("[EMBEDDINGS OFF] %s; memories are found by their words alone", error)
+        return self.meaning
+
+    async def aclose(self) -> None:
+        try:
+            if self.meaning:
+                await self.meaning.aclose()
+        finally:
+            await self.client.aclose()
+
+
+class Loops:
+    """All of them: jobs in threads of their own share it. What a loop leaves open is closed when it ends."""
+
+    def __init__(
+        self,
+        open_client: Callable[[], StoreClient],
+        open_embedder: Callable[[], Embedder | None],
+        open_meaning: Callable[[Embedder], Meaning],
+    ) -> None:
+        self._open_client = open_client
+        self._open_embedder = open_embedder
+        self._make_meaning = open_meaning
+        self._by_loop: dict[asyncio.AbstractEventLoop, tuple[Here, AsyncGenerator[None]]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._by_loop)
+
+    def here(self) -> Here:
+        """The running event loop's, opened if need be. Raises `StoreError` for a store that cannot be."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._by_loop:
+                here = Here(self._open_client(), self._open_meaning)
+                end = self._until_the_end(loop, here)
+                with suppress(StopIteration):
+                    end.asend(None).send(None)  # runs up to its yield; from now on the loop knows it
+                self._by_loop[loop] = here, end
+            return self._by_loop[loop][0]
+
+    def here_if_open(self) -> Here | None:
+        """The running event loop's, if there is a loop and it has any."""
+        try:
+            found = self._by_loop.get(asyncio.get_running_loop())
+        except RuntimeError:
+            return None
+        return found[0] if found else None
+
+    def drop(self, user: UUID) -> None:
+        """Forget everywhere what waits for the user, who wanted it deleted."""
+        for here, _ in list(self._by_loop.values()):
+            here.client.drop(user)
+
+    async def aclose(self) -> None:
+        """Close the running event loop's. What still waits is lost, and logged."""
+        if found := self._by_loop.get(asyncio.get_running_loop()):
+            await found[1].aclose()
+
+    def _open_meaning(self) -> Meaning | None:
+        embedder = self._open_embedder()
+        return self._make_meaning(embedder) if embedder else None
+
+    async def _until_the_end(self, loop: asyncio.AbstractEventLoop, here: Here) -> AsyncGenerator[None]:
+        """A generator, because `asyncio.run` closes those that are left before it closes the loop."""
+        try:
+            yield
+        finally:
+            self._by_loop.pop(loop, None)
+            await here.aclose()
