@@ -77,15 +77,16 @@ class MemoryManager:
         timing: Timing = Timing(),  # noqa: B008 - it is frozen
     ) -> None:
         """`open_store` and `open_embedder` make one for the running event loop; `deadline` is in seconds."""
+
+        def open_meaning() -> Meaning | None:
+            embedder = open_embedder()
+            return Meaning(embedder, self._live, deadline, measure_embedding, timing) if embedder else None
+
         self._deadline = deadline
         self._timing = timing
         self._live = LiveMemories()
         # Jobs of a thread-executor worker share this object from loops of their own.
-        self._loops = Loops(
-            lambda: StoreClient(open_store(), deadline, timing, measure),
-            open_embedder,
-            lambda embedder: Meaning(embedder, self._live, deadline, measure_embedding, timing),
-        )
+        self._loops = Loops(lambda: StoreClient(open_store(), deadline, timing, measure), open_meaning)
         self._background = _BackgroundLoop()
 
     # -- the public surface, in pairs

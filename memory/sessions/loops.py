@@ -10,7 +10,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from memory.sessions.client import StoreClient
-from memory.sessions.embedders import Embedder, EmbeddingsOff
+from memory.sessions.embedders import EmbeddingsOff
 from memory.sessions.embedding_queue import Meaning
 
 log = logging.getLogger("rapport.memory")
@@ -44,15 +44,9 @@ class Here:
 class Loops:
     """All of them: jobs in threads of their own share it. What a loop leaves open is closed when it ends."""
 
-    def __init__(
-        self,
-        open_client: Callable[[], StoreClient],
-        open_embedder: Callable[[], Embedder | None],
-        open_meaning: Callable[[Embedder], Meaning],
-    ) -> None:
+    def __init__(self, open_client: Callable[[], StoreClient], open_meaning: Callable[[], Meaning | None]) -> None:
         self._open_client = open_client
-        self._open_embedder = open_embedder
-        self._make_meaning = open_meaning
+        self._open_meaning = open_meaning
         self._by_loop: dict[asyncio.AbstractEventLoop, tuple[Here, AsyncGenerator[None]]] = {}
         self._lock = threading.Lock()
 
@@ -88,10 +82,6 @@ class Loops:
         """Close the running event loop's. What still waits is lost, and logged."""
         if found := self._by_loop.get(asyncio.get_running_loop()):
             await found[1].aclose()
-
-    def _open_meaning(self) -> Meaning | None:
-        embedder = self._open_embedder()
-        return self._make_meaning(embedder) if embedder else None
 
     async def _until_the_end(self, loop: asyncio.AbstractEventLoop, here: Here) -> AsyncGenerator[None]:
         """A generator, because `asyncio.run` closes those that are left before it closes the loop."""

@@ -59,7 +59,8 @@ class Person:
         """It held until the next thing was said under its key, and what was said before it held until then."""
         name, said_at = (memory.category, memory.key), memory.said_at
         told = [one for one in self._past if (one.memory.category, one.memory.key) == name]
-        after = min([one.memory for one in told if one.memory.said_at > said_at], key=_said_at, default=current)
+        later = [one.memory for one in told if one.memory.said_at > said_at]
+        after = min([*later, current], key=lambda one: one.said_at)
         if after.value == memory.value:
             return
         for one in told:
@@ -120,7 +121,3 @@ class Person:
 
 def _holds(memory: Memory) -> bool:
     return memory.expires_at is None or memory.expires_at > datetime.now(UTC)
-
-
-def _said_at(memory: Memory) -> datetime:
-    return memory.said_at

@@ -25,7 +25,7 @@ from tests.memory.recall.test_memories import LIFE
 from voice.session import embeddings_client
 from voice.settings import VoiceSettings
 
-ROOT = Path(memory.sessions.embedders.__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 SECRET = "my pin is zanzibar"
 local = pytest.mark.skipif(
     find_spec("wordllama") is None and platform.machine() not in ("x86_64", "AMD64"),
