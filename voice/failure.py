@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import AgentSession, APIConnectOptions, APIError, ErrorEvent, llm
+from livekit.agents import AgentSession, APIConnectOptions, APIError, APIStatusError, ErrorEvent, llm
 from livekit.agents.types import FlushSentinel
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
@@ -26,6 +26,9 @@ HOLD_ON = "One moment, please. "
 # One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
 _ONCE_IN = 4.0
 _CLIP_SECONDS = 10.0
+# bad request, moderated, too large, not to be processed; any other client error is about the key or the address
+_REFUSALS = (400, 403, 413, 422)
+_Chunk = llm.ChatChunk | str | FlushSentinel
 
 # One quick second try; a person does not wait for a third. And no number of failures ends the call: the next turn may
 # work, and hanging up is the person's to do.
@@ -78,7 +81,8 @@ class Apology:
         # not the error's text: a provider may quote in it what was said
         status = getattr(error, "status_code", "")
         log.error("[VOICE FAILED] %s: %s %s", event.source.__class__.__name__, type(error).__name__, status)
-        self.say()
+        if not (isinstance(event.source, llm.LLM) and is_refusal(error)):  # who asked may ask again, for less
+            self.say()
 
     async def _spoken(self, text: str) -> list[rtc.AudioFrame]:
         async with self._mouth.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
@@ -90,10 +94,9 @@ async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFram
         yield frame
 
 
-async def patiently(
-    reply: AsyncIterable[llm.ChatChunk | str | FlushSentinel], on_nothing: Callable[[], None]
-) -> AsyncIterator[llm.ChatChunk | str | FlushSentinel]:
-    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing by `on_nothing`.
+async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]) -> AsyncIterator[_Chunk]:
+    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing, or refuses to,
+    by `on_nothing`.
 
     A server that answers 200 with a web page looks like a model that has nothing to say: no error comes.
     """
@@ -108,7 +111,7 @@ async def patiently(
                 yield HOLD_ON
                 yield FlushSentinel()  # else the words wait for the sentence to end
                 continue
-            chunk = waiting.result()
+            chunk = _outcome(waiting)
             if chunk is None:
                 break
             said_anything = said_anything or _says_something(chunk)
@@ -121,7 +124,21 @@ async def patiently(
         on_nothing()
 
 
-def _says_something(chunk: llm.ChatChunk | str | FlushSentinel) -> bool:
+def is_refusal(error: object) -> bool:
+    """Whether a model does not take what it was sent, and would not take it another time either."""
+    return isinstance(error, APIStatusError) and error.status_code in _REFUSALS
+
+
+def _outcome(waiting: asyncio.Future[_Chunk | None]) -> _Chunk | None:
+    try:
+        return waiting.result()
+    except APIStatusError as error:
+        if is_refusal(error):
+            return None  # it says nothing
+        raise
+
+
+def _says_something(chunk: _Chunk) -> bool:
     if isinstance(chunk, llm.ChatChunk):
         return chunk.delta is not None and bool(chunk.delta.content or chunk.delta.tool_calls)
     return bool(chunk)
