@@ -20,8 +20,9 @@ Chunk = llm.ChatChunk | str | FlushSentinel
 Brief = Callable[[str, Collection[str]], str]
 """The block of memories for a question, without what was said in the items of those ids."""
 
-# Two chunks are sent. The conversation is cut at their edges alone, so that its beginning stays the same for some
-# twenty messages: what a provider has cached of it stays good, and the summary is not made anew for each turn.
+# Two chunks are sent, or one after very long words. The conversation is cut at their edges alone, so that its beginning
+# stays the same for some twenty messages: what a provider has cached of it stays good, and the summary is not made anew
+# for each turn.
 _CHUNK_MESSAGES = 20
 _CHUNK_CHARACTERS = 10_000
 # What a person may type; of what was said before, and of what one step's tools found, a part is enough.
@@ -277,7 +278,10 @@ def _bounded(steps: Sequence[_Step]) -> tuple[list[str], list[_Step]]:
         if n > starts[-1] and (messages > _CHUNK_MESSAGES or characters > _CHUNK_CHARACTERS):
             starts.append(n)
             messages, characters = step.messages, len(step.text)
-    begin = min(starts[-2:][0], _last_person(steps)[0])
+    begin = starts[-2:][0]
+    if sum(len(step.text) for step in steps[begin:]) > 2 * _CHUNK_CHARACTERS:
+        begin = starts[-1]
+    begin = min(begin, _last_person(steps)[0])
     earlier = [words for step in steps[:begin] if isinstance(step, _Person) for words in step.words]
     return earlier, list(steps[begin:])
 
