@@ -97,7 +97,8 @@ class Recovery:
         """A reply that never came: it was refused, or the server is silent."""
         if isinstance(error := speech.exception(), llm.RealtimeError):
             log.error("[VOICE FAILED] no reply: %s", type(error).__name__)
-            self._tell(lost=False)
+            with contextlib.suppress(RuntimeError):  # the session is closing: that is why
+                self._tell(lost=False)
 
     def _goes_on_too_long(self) -> bool:
         now = time.monotonic()

@@ -161,3 +161,17 @@ async def test_a_silent_server_is_told_of(server: RealtimeServer, prepared: Prep
         server.fault = "silent"
         voice.session.generate_reply(user_input="hello")
         await until(lambda: APOLOGY in screen.text, 12)
+
+
+async def test_a_session_that_closes_while_it_waits_for_a_reply_raises_nothing(
+    server: RealtimeServer, prepared: Prepared, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: raised.append(about))
+    async with talking(server, prepared) as (voice, _):
+        server.fault = "silent"
+        voice.session.generate_reply(user_input="hello")
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(0.1)
+    assert raised == []
+    assert "AgentSession is" not in caplog.text
