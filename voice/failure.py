@@ -1,7 +1,7 @@
 """What the person hears when a model fails: that something went wrong, within three seconds, in their session alone.
 
 Left to itself a session is silent for 12 s and more in most of these cases, and for good when a model answers with
-nothing at all (rooms-facts 12).
+nothing at all.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import AgentSession, APIConnectOptions, APIError, ErrorEvent, llm
+from livekit.agents import AgentSession, APIConnectOptions, APIError, APIStatusError, ErrorEvent, llm
 from livekit.agents.types import FlushSentinel
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voice.models import MEANWHILE, MOUTH_PATIENCE, Ears, Mouth
+from voice.models import MEANWHILE, TTS_PATIENCE, PatientTTS
 
 log = logging.getLogger("rapport.voice")
 
@@ -26,6 +27,10 @@ HOLD_ON = "One moment, please. "
 # One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
 _ONCE_IN = 4.0
 _CLIP_SECONDS = 10.0
+_TONE_RATE = 24_000
+# bad request, moderated, too large, not to be processed; any other client error is about the key or the address
+_REFUSALS = (400, 403, 413, 422)
+_Chunk = llm.ChatChunk | str | FlushSentinel
 
 # One quick second try; a person does not wait for a third. And no number of failures ends the call: the next turn may
 # work, and hanging up is the person's to do.
@@ -40,20 +45,26 @@ CONNECT = SessionConnectOptions(
 class Apology:
     """Announces failures in one session, in words recorded beforehand: the voice itself may be what failed."""
 
-    def __init__(self, session: AgentSession[None], ears: Ears, mouth: Mouth) -> None:
+    def __init__(self, session: AgentSession[None], tts: PatientTTS | None, texts: Sequence[str] = (APOLOGY,)) -> None:
+        """`texts` are recorded; without a `tts`, a tone stands for them."""
         self._session = session
-        self._mouth = mouth
-        self._apology = mouth.meanwhile = [_tone(mouth.sample_rate)]
+        self._tts = tts
+        self._tone = [_tone(tts.sample_rate if tts else _TONE_RATE)]
+        self._texts = texts
+        self._clips: dict[str, Sequence[rtc.AudioFrame]] = {}
         self._said_at = float("-inf")
-        session.on("error", self._on_error)
-        ears.on_late = self.hold_on
+        if tts:
+            tts.meanwhile = self._tone
 
     async def record(self) -> None:
         """Have the words ready. Where the voice fails already now, a tone stands for them."""
+        if self._tts is None:
+            return
         try:
             async with asyncio.timeout(_CLIP_SECONDS):
-                self._apology = await self._spoken(APOLOGY)
-                self._mouth.meanwhile = await self._spoken(HOLD_ON)
+                for text in self._texts:
+                    self._clips[text] = await self._spoken(self._tts, text)
+                self._tts.meanwhile = await self._spoken(self._tts, HOLD_ON)
         except (APIError, TimeoutError) as error:
             log.error(
                 "[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %s",
@@ -62,27 +73,41 @@ class Apology:
 
     def say(self) -> None:
         """Say that something went wrong, unless it was said just now."""
-        if time.monotonic() - self._said_at < _ONCE_IN:
-            return
+        if time.monotonic() - self._said_at >= _ONCE_IN:
+            self.say_for_certain(APOLOGY)
+
+    def say_for_certain(self, text: str) -> SpeechHandle:
+        """Say one of the texts."""
         self._said_at = time.monotonic()
-        self._session.say(APOLOGY, audio=_frames(self._apology), add_to_chat_ctx=False)
+        return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
 
     def hold_on(self) -> None:
         """Say that it takes longer: their words are not lost."""
-        self._session.say(HOLD_ON, audio=_frames(self._mouth.meanwhile), add_to_chat_ctx=False)
+        meanwhile = self._tts.meanwhile if self._tts else self._tone
+        self._session.say(HOLD_ON, audio=_frames(meanwhile), add_to_chat_ctx=False)
 
-    def _on_error(self, event: ErrorEvent) -> None:
+    def on_error(self, event: ErrorEvent) -> None:
+        """Tell of a model's failure, unless it is being tried again."""
         if getattr(event.error, "recoverable", False):
-            return  # it is being tried again
-        error: object = getattr(event.error, "error", event.error)
-        # not the error's text: a provider may quote in it what was said
-        status = getattr(error, "status_code", "")
-        log.error("[VOICE FAILED] %s: %s %s", event.source.__class__.__name__, type(error).__name__, status)
-        self.say()
+            return
+        log_failure(event)
+        if not (isinstance(event.source, llm.LLM) and is_refusal(_cause(event))):  # who asked may ask again, for less
+            self.say()
 
-    async def _spoken(self, text: str) -> list[rtc.AudioFrame]:
-        async with self._mouth.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
+    async def _spoken(self, tts: PatientTTS, text: str) -> list[rtc.AudioFrame]:
+        async with tts.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
             return [audio.frame async for audio in words if audio.request_id != MEANWHILE]
+
+
+def log_failure(event: ErrorEvent) -> None:
+    """One line without the error's text: a provider may quote in it what was said."""
+    error = _cause(event)
+    status = getattr(error, "status_code", "")
+    log.error("[VOICE FAILED] %s: %s %s", event.source.__class__.__name__, type(error).__name__, status)
+
+
+def _cause(event: ErrorEvent) -> object:
+    return getattr(event.error, "error", event.error)
 
 
 async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
@@ -90,10 +115,9 @@ async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFram
         yield frame
 
 
-async def patiently(
-    reply: AsyncIterable[llm.ChatChunk | str | FlushSentinel], on_nothing: Callable[[], None]
-) -> AsyncIterator[llm.ChatChunk | str | FlushSentinel]:
-    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing by `on_nothing`.
+async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]) -> AsyncIterator[_Chunk]:
+    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing, or refuses to,
+    by `on_nothing`.
 
     A server that answers 200 with a web page looks like a model that has nothing to say: no error comes.
     """
@@ -102,13 +126,13 @@ async def patiently(
     waiting = asyncio.ensure_future(anext(chunks, None))
     try:
         while True:
-            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else MOUTH_PATIENCE)
+            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else TTS_PATIENCE)
             if not done:
                 said_anything = True
                 yield HOLD_ON
                 yield FlushSentinel()  # else the words wait for the sentence to end
                 continue
-            chunk = waiting.result()
+            chunk = _outcome(waiting)
             if chunk is None:
                 break
             said_anything = said_anything or _says_something(chunk)
@@ -121,7 +145,21 @@ async def patiently(
         on_nothing()
 
 
-def _says_something(chunk: llm.ChatChunk | str | FlushSentinel) -> bool:
+def is_refusal(error: object) -> bool:
+    """Whether a model does not take what it was sent, and would not take it another time either."""
+    return isinstance(error, APIStatusError) and error.status_code in _REFUSALS
+
+
+def _outcome(waiting: asyncio.Future[_Chunk | None]) -> _Chunk | None:
+    try:
+        return waiting.result()
+    except APIStatusError as error:
+        if is_refusal(error):
+            return None  # it says nothing
+        raise
+
+
+def _says_something(chunk: _Chunk) -> bool:
     if isinstance(chunk, llm.ChatChunk):
         return chunk.delta is not None and bool(chunk.delta.content or chunk.delta.tool_calls)
     return bool(chunk)

@@ -1,4 +1,4 @@
-"""Ears and mouth that know when a person has waited too long, and what is no answer at all."""
+"""STT and TTS that know when a person has waited too long, and what is no answer at all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from livekit.plugins.openai.tts import ChunkedStream
 
 # How long, in seconds, a person waits in silence for their words to be understood. The silence that ended them counts
 # too, and the way of the sound: with 2.5 it was once heard after 3.1 s.
-EARS_PATIENCE = 2.2
+STT_PATIENCE = 2.2
 # For a first sound, and for the first word of a reply: their words were ended and understood before, in half a second,
 # and the sound of it has a way to go (with 2.0 it was heard after 2.9 to 3.3 s on two busy cores).
-MOUTH_PATIENCE = 1.7
+TTS_PATIENCE = 1.7
 
 # In seconds. Whoever asks may wish for less, never for more.
 TIMEOUT = httpx2.Timeout(connect=5.0, read=10.0, write=5.0, pool=5.0)
-# A whole sentence is understood before the first word of it comes back. With ten people speaking at once to ears on
-# two cores that took 14.7 s (rooms-facts 7), and to ask again makes it longer.
-EARS_TIMEOUT = httpx2.Timeout(connect=5.0, read=20.0, write=5.0, pool=5.0)
+# A whole sentence is understood before the first word of it comes back. With ten people speaking at once to a
+# recogniser on two cores that took 14.7 s, and to ask again makes it longer.
+STT_TIMEOUT = httpx2.Timeout(connect=5.0, read=20.0, write=5.0, pool=5.0)
 
 MEANWHILE = "meanwhile"
 """The request id of sound that nobody synthesised for the sentence."""
@@ -35,7 +35,7 @@ _SPOKEN = "/audio/speech"
 _NO_SOUND = ("text/html", "application/json")
 
 
-class Ears(openai.STT):
+class PatientSTT(openai.STT):
     """Speech to text that says when somebody waits for it."""
 
     on_late: Callable[[], None] | None = None
@@ -48,7 +48,7 @@ class Ears(openai.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
-        late = asyncio.get_running_loop().call_later(EARS_PATIENCE, self._is_late)
+        late = asyncio.get_running_loop().call_later(STT_PATIENCE, self._is_late)
         try:
             return await super().recognize(buffer, language=language, conn_options=conn_options)
         finally:
@@ -59,7 +59,7 @@ class Ears(openai.STT):
             self.on_late()
 
 
-class Mouth(openai.TTS):
+class PatientTTS(openai.TTS):
     """Text to speech that says something else meanwhile."""
 
     meanwhile: Sequence[rtc.AudioFrame] = ()
@@ -74,9 +74,9 @@ class Mouth(openai.TTS):
 class _Sentence(ChunkedStream):
     """One sentence, as sound. Where the first of it is late, what is to be heard meanwhile comes before it."""
 
-    def __init__(self, mouth: Mouth, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=mouth, input_text=text, conn_options=conn_options)
-        self._meanwhile = list(mouth.meanwhile)
+    def __init__(self, voice: PatientTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=voice, input_text=text, conn_options=conn_options)
+        self._meanwhile = list(voice.meanwhile)
         self._first: asyncio.Task[tts.SynthesizedAudio] | None = None
 
     async def __anext__(self) -> tts.SynthesizedAudio:
@@ -84,7 +84,7 @@ class _Sentence(ChunkedStream):
             meanwhile = rtc.combine_audio_frames(self._meanwhile)
             self._meanwhile.clear()
             self._first = asyncio.create_task(super().__anext__())
-            await asyncio.wait({self._first}, timeout=MOUTH_PATIENCE)
+            await asyncio.wait({self._first}, timeout=TTS_PATIENCE)
             if not self._first.done():
                 return tts.SynthesizedAudio(meanwhile, request_id=MEANWHILE)
         if self._first:
@@ -107,7 +107,7 @@ def http_client(tls: ssl.SSLContext) -> httpx2.AsyncClient:
 async def _hurry(request: httpx2.Request) -> None:
     # the plugins ask for 30 s whatever the client says, and ask again after that
     wished: dict[str, float | None] = request.extensions.get("timeout", {})
-    longest = EARS_TIMEOUT if request.url.path.endswith(_HEARD) else TIMEOUT
+    longest = STT_TIMEOUT if request.url.path.endswith(_HEARD) else TIMEOUT
     request.extensions["timeout"] = {
         phase: min(seconds, wished.get(phase) or seconds) for phase, seconds in longest.as_dict().items() if seconds
     }

@@ -1,24 +1,29 @@
-"""The voice session: ears, mind, mouth, and when it is whose turn."""
+"""The voice session: STT, LLM, TTS, and when it is whose turn."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
+import aiohttp
 import httpx2
 import openai as openai_sdk
 from livekit.agents import AgentSession
+from livekit.agents.types import NOT_GIVEN
 from livekit.agents.vad import VAD
 from livekit.plugins import openai, silero
 
-from voice.failure import CONNECT, Apology
-from voice.models import Ears, Mouth, http_client
+from voice import realtime
+from voice.failure import APOLOGY, CONNECT, Apology
+from voice.models import PatientSTT, PatientTTS, http_client
+from voice.realtime import Recovery
 from voice.settings import Part, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
-# first audio after 1081 ms instead of 691 ms (voice-facts 0.3).
+# first audio after 1081 ms instead of 691 ms.
 VAD_MIN_SILENCE = 0.25
 
 
@@ -55,8 +60,14 @@ class Voice:
         self._settings = settings
         self._vad = prepared.vad
         self._http = http_client(prepared.tls)
-        self._apology: Apology | None = None
-        self.session: AgentSession[None] = self._realtime() if settings.voice_mode == "realtime" else self._pipeline()
+        self._tls = prepared.tls
+        self._websockets: aiohttp.ClientSession | None = None
+        self._recovery: Recovery | None = None
+        if settings.voice_mode == "realtime":
+            self.session, self._apology = self._realtime()
+            self._recovery = Recovery(self.session, self._apology)
+        else:
+            self.session, self._apology = self._pipeline()
 
     async def ask(self, messages: list[dict[str, str]], response_format: dict[str, Any] | None = None) -> str:
         """Ask the language model beside the conversation, for an answer of that format. Raises what its client does."""
@@ -67,51 +78,81 @@ class Voice:
 
     async def prepare_apology(self) -> None:
         """Record what is said when a model fails or is late; until then it is a tone."""
-        if self._apology:
-            await self._apology.record()
+        await self._apology.record()
 
     def apologise(self) -> None:
         """Tell the person that something went wrong."""
-        if self._apology:
-            self._apology.say()
+        self._apology.say()
+
+    async def given_up(self) -> None:
+        """Returns when no model of this session will answer any more, and the person was told so. A pipeline asks
+        anew in every turn: it never gives up."""
+        if self._recovery:
+            await self._recovery.given_up()
+        else:
+            await asyncio.get_running_loop().create_future()
 
     async def aclose(self) -> None:
         """Close the connections. The session itself is closed by the framework."""
         await self._http.aclose()
+        if self._websockets:
+            await self._websockets.close()
 
-    def _pipeline(self) -> AgentSession[None]:
+    def _pipeline(self) -> tuple[AgentSession[None], Apology]:
         settings = self._settings
-        ears = Ears(model=settings.stt_model, language=settings.stt_language, client=self._client("stt"))
-        mouth = Mouth(
+        stt = PatientSTT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt"))
+        tts = self._tts()
+        session: AgentSession[None] = AgentSession(
+            vad=self._vad,
+            stt=stt,
+            llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
+            tts=tts,
+            conn_options=CONNECT,
+            # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s
+            # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
+            turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
+            # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
+            session_close_transcript_timeout=0.5,
+        )
+        apology = Apology(session, tts)
+        session.on("error", apology.on_error)
+        stt.on_late = apology.hold_on
+        return session, apology
+
+    def _realtime(self) -> tuple[AgentSession[None], Apology]:
+        """A model that hears for itself when a turn ends. The VAD tells silence from speech where the connection was
+        lost in the middle of a word, the TTS speaks what the model answers in text alone."""
+        settings = self._settings
+        key, base_url = settings.endpoint("realtime")
+        options: dict[str, Any] = {"base_url": base_url} if base_url else {}
+        self._websockets = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls))
+        model = realtime.ClosableRealtimeModel(
+            model=settings.realtime_model,
+            voice=settings.realtime_voice,
+            api_key=key,
+            http_session=self._websockets,
+            conn_options=realtime.CONNECT,
+            **options,
+        )
+        tts = self._tts() if settings.has_endpoint("tts") else None
+        session: AgentSession[None] = AgentSession(
+            llm=model,
+            tts=tts or NOT_GIVEN,
+            vad=self._vad,
+            conn_options=CONNECT,
+            turn_handling={"turn_detection": "realtime_llm"},
+        )
+        return session, Apology(session, tts, (APOLOGY, realtime.FAREWELL))
+
+    def _tts(self) -> PatientTTS:
+        settings = self._settings
+        return PatientTTS(
             model=settings.tts_model,
             voice=settings.tts_voice,
             speed=settings.tts_speed,
             response_format=settings.tts_format,
             client=self._client("tts"),
         )
-        session: AgentSession[None] = AgentSession(
-            vad=self._vad,
-            stt=ears,
-            llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
-            tts=mouth,
-            conn_options=CONNECT,
-            # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s (voice-facts 1.3)
-            # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
-            turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
-            # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
-            session_close_transcript_timeout=0.5,
-        )
-        self._apology = Apology(session, ears, mouth)
-        return session
-
-    def _realtime(self) -> AgentSession[None]:
-        settings = self._settings
-        key, base_url = settings.endpoint("realtime")
-        options: dict[str, Any] = {"base_url": base_url} if base_url else {}
-        model = openai.realtime.RealtimeModel(
-            model=settings.realtime_model, voice=settings.realtime_voice, api_key=key, **options
-        )
-        return AgentSession(llm=model, vad=None, conn_options=CONNECT)  # the model hears for itself when a turn ends
 
     def _client(self, part: Part) -> openai_sdk.AsyncClient:
         key, base_url = self._settings.endpoint(part)

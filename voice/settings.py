@@ -44,7 +44,7 @@ class VoiceSettings(BaseSettings):
     tts_voice: str = "ash"
     # as OpenAI takes it: times the usual
     tts_speed: float = Field(default=1.0, ge=0.25, le=4.0)
-    # raw samples: nothing to decode before the first word; mp3, the plugin's default, is the slowest (voice-facts 1.1)
+    # raw samples: nothing to decode before the first word; mp3, the plugin's default, is the slowest
     tts_format: Literal["pcm", "wav", "mp3", "opus", "aac", "flac"] = "pcm"
     tts_base_url: str | None = None
     tts_api_key: SecretStr | None = None
@@ -73,6 +73,13 @@ class VoiceSettings(BaseSettings):
                 "to a server that needs none (`make talk` starts one by itself)"
             )
         return key or "none", base_url
+
+    def has_endpoint(self, part: Part) -> bool:
+        """Whether that part can be reached."""
+        try:
+            return bool(self.endpoint(part))
+        except VoiceNotConfigured:
+            return False
 
     def _key(self, part: Part | Literal["openai"]) -> str:
         """The part's own key without blanks around it; empty if it has none."""

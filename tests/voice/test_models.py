@@ -1,4 +1,4 @@
-"""Ears and mouth whose server is late, or answers with something that is no answer. The offline voice is the server."""
+"""STT and TTS whose server is late, or answers with something that is no answer. The offline voice is the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import voice.models
 from offline.ear import read_audio
 from offline.faults import Endpoint, Mode
 from offline.server import OfflineServer
-from voice.models import MEANWHILE, TIMEOUT, Ears, Mouth, http_client
+from voice.models import MEANWHILE, TIMEOUT, PatientSTT, PatientTTS, http_client
 from voice.session import prepare
 
 ONCE = APIConnectOptions(max_retry=0, timeout=10.0)
@@ -42,25 +42,25 @@ async def client(server: OfflineServer) -> AsyncIterator[openai_sdk.AsyncClient]
 
 
 @pytest.fixture
-def ears(client: openai_sdk.AsyncClient) -> Ears:
-    return Ears(model="ears-1", client=client)
+def ears(client: openai_sdk.AsyncClient) -> PatientSTT:
+    return PatientSTT(model="ears-1", client=client)
 
 
 @pytest.fixture
-def mouth(client: openai_sdk.AsyncClient) -> Mouth:
-    return Mouth(model="mouth-1", response_format="pcm", client=client)
+def mouth(client: openai_sdk.AsyncClient) -> PatientTTS:
+    return PatientTTS(model="mouth-1", response_format="pcm", client=client)
 
 
 @pytest.fixture
 def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice.models, "EARS_PATIENCE", PATIENCE)
-    monkeypatch.setattr(voice.models, "MOUTH_PATIENCE", PATIENCE)
+    monkeypatch.setattr(voice.models, "STT_PATIENCE", PATIENCE)
+    monkeypatch.setattr(voice.models, "TTS_PATIENCE", PATIENCE)
 
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voice.models, "TIMEOUT", httpx2.Timeout(1.0))
-    monkeypatch.setattr(voice.models, "EARS_TIMEOUT", httpx2.Timeout(1.0))
+    monkeypatch.setattr(voice.models, "STT_TIMEOUT", httpx2.Timeout(1.0))
 
 
 def recording(name: str) -> rtc.AudioFrame:
@@ -68,7 +68,7 @@ def recording(name: str) -> rtc.AudioFrame:
     return rtc.AudioFrame(np.asarray(samples, np.int16).tobytes(), 16_000, 1, len(samples))
 
 
-async def spoken(mouth: Mouth, options: APIConnectOptions = ONCE) -> list[tuple[str, float]]:
+async def spoken(mouth: PatientTTS, options: APIConnectOptions = ONCE) -> list[tuple[str, float]]:
     """What came for one sentence: whether it was heard meanwhile, and its seconds."""
     async with mouth.synthesize("My favorite color is blue.", conn_options=options) as words:
         return [(audio.request_id, audio.frame.duration) async for audio in words]
@@ -78,7 +78,7 @@ async def spoken(mouth: Mouth, options: APIConnectOptions = ONCE) -> list[tuple[
 
 
 @pytest.mark.parametrize("mode", ["html", "not_json"])
-async def test_a_page_is_not_spoken_as_noise(server: OfflineServer, mouth: Mouth, mode: Mode) -> None:
+async def test_a_page_is_not_spoken_as_noise(server: OfflineServer, mouth: PatientTTS, mode: Mode) -> None:
     server.fail("speech", mode)
     with pytest.raises(APIConnectionError):
         await spoken(mouth)
@@ -97,7 +97,7 @@ async def test_a_page_is_not_taken_for_a_model_that_has_nothing_to_say(
 @pytest.mark.parametrize("mode", ["error", "html", "not_json", "cut"])
 @pytest.mark.parametrize("endpoint", ["transcriptions", "speech"])
 async def test_what_fails_once_is_asked_once_more(
-    server: OfflineServer, ears: Ears, mouth: Mouth, endpoint: Endpoint, mode: Mode
+    server: OfflineServer, ears: PatientSTT, mouth: PatientTTS, endpoint: Endpoint, mode: Mode
 ) -> None:
     server.fail(endpoint, mode)
     if endpoint == "speech":
@@ -112,7 +112,7 @@ async def test_what_fails_once_is_asked_once_more(
 
 
 @pytest.mark.usefixtures("short_of_patience")
-async def test_ears_that_are_late_say_so_and_go_on_listening(server: OfflineServer, ears: Ears) -> None:
+async def test_ears_that_are_late_say_so_and_go_on_listening(server: OfflineServer, ears: PatientSTT) -> None:
     late = asyncio.Event()
     ears.on_late = late.set
     server.fail("transcriptions", "hang")
@@ -126,7 +126,7 @@ async def test_ears_that_are_late_say_so_and_go_on_listening(server: OfflineServ
 
 
 @pytest.mark.usefixtures("short_of_patience")
-async def test_ears_that_have_answered_do_not_say_that_they_are_late(server: OfflineServer, ears: Ears) -> None:
+async def test_ears_that_have_answered_do_not_say_that_they_are_late(server: OfflineServer, ears: PatientSTT) -> None:
     late, later = asyncio.Event(), asyncio.Event()
     ears.on_late = late.set
     server.fail("transcriptions", "error")
@@ -138,7 +138,9 @@ async def test_ears_that_have_answered_do_not_say_that_they_are_late(server: Off
 
 
 @pytest.mark.usefixtures("short_of_patience", "short_timeout")
-async def test_a_sentence_that_is_late_is_preceded_by_other_words_once(server: OfflineServer, mouth: Mouth) -> None:
+async def test_a_sentence_that_is_late_is_preceded_by_other_words_once(
+    server: OfflineServer, mouth: PatientTTS
+) -> None:
     mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)] * 3
     server.fail("speech", "hang")
     came = await spoken(mouth, TWICE)
@@ -147,13 +149,15 @@ async def test_a_sentence_that_is_late_is_preceded_by_other_words_once(server: O
     assert sum(seconds for _, seconds in came[1:]) > 1
 
 
-async def test_a_sentence_in_time_is_preceded_by_nothing(mouth: Mouth) -> None:
+async def test_a_sentence_in_time_is_preceded_by_nothing(mouth: PatientTTS) -> None:
     mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)]
     assert MEANWHILE not in [request for request, _ in await spoken(mouth)]
 
 
 @pytest.mark.usefixtures("short_of_patience")
-async def test_a_sentence_that_nobody_waits_for_any_more_leaves_no_task(server: OfflineServer, mouth: Mouth) -> None:
+async def test_a_sentence_that_nobody_waits_for_any_more_leaves_no_task(
+    server: OfflineServer, mouth: PatientTTS
+) -> None:
     mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)]
     server.fail("speech", "hang")
     before = asyncio.all_tasks()
@@ -170,7 +174,7 @@ async def test_a_sentence_that_nobody_waits_for_any_more_leaves_no_task(server: 
 @pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("endpoint", ["transcriptions", "speech"])
 async def test_a_server_that_hangs_is_given_up_whatever_the_plugin_asks_for(
-    server: OfflineServer, ears: Ears, mouth: Mouth, endpoint: Endpoint
+    server: OfflineServer, ears: PatientSTT, mouth: PatientTTS, endpoint: Endpoint
 ) -> None:
     server.fail(endpoint, "hang")
     async with asyncio.timeout(10):

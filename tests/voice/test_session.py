@@ -1,4 +1,4 @@
-"""Ears, mind and mouth, put together without asking anybody on the network."""
+"""PatientSTT, mind and mouth, put together without asking anybody on the network."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ async def test_realtime_is_one_model_that_hears_and_speaks(prepared: Prepared, m
     monkeypatch.setenv("OPENAI_API_KEY", "sk-one")
     built = Voice(VoiceSettings(), prepared)
     assert isinstance(built.session.llm, openai.realtime.RealtimeModel)
-    assert (built.session.stt, built.session.tts) == (None, None)
+    assert built.session.stt is None
+    assert isinstance(built.session.tts, openai.TTS), "an answer in text alone is spoken too"
     assert (built.session.llm.model, built.session.llm._opts.voice) == ("gpt-realtime", "marin")
     assert (built.session.llm._opts.api_key, built.session.llm._opts.base_url) == (
         "sk-one",
