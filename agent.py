@@ -82,6 +82,7 @@ from memory.stores.protocol import StoreError  # noqa: E402
 from metrics import MetricsSettings  # noqa: E402
 from room.capacity import Capacity  # noqa: E402
 from room.console import end_with_the_console, show_in_console  # noqa: E402
+from room.dispatch import is_superfluous, leave, withdraw  # noqa: E402
 from room.participant import (  # noqa: E402
     Attendance,
     Caller,
@@ -89,12 +90,12 @@ from room.participant import (  # noqa: E402
     NobodyCame,
     RoomPolicy,
     RoomSettings,
-    leave,
     room_options,
     thread_in,
 )
 from room.private import Lines, PrivateLine  # noqa: E402
-from room.rescue import Rescue, RescueSettings, Rules, is_superfluous, withdraw  # noqa: E402
+from room.rescue import Rescue, RescueSettings  # noqa: E402
+from room.rules import Rules  # noqa: E402
 from room.tasks import Tasks  # noqa: E402
 from voice.failure import patiently  # noqa: E402
 from voice.report import SessionReport  # noqa: E402
@@ -444,6 +445,7 @@ housekeeping = Housekeeping(
 )
 server = AgentServer(
     setup_fnc=prewarm,
+    port=settings.room.port,
     load_fnc=capacity.load,
     # `capacity` decides; a threshold would count each job that is about to run as a large share of it
     load_threshold=math.inf,
@@ -615,7 +617,7 @@ class Job:
         """Make it before `connect()`: from then on nothing that people say or type is missed."""
         self._ctx = ctx
         self._attendance = Attendance(ctx.room, settings.room)
-        self._lines = Lines(ctx.room, settings.room.room_policy)
+        self._lines = Lines(ctx.room, settings.room.room_policy, metrics.BINDINGS_REFUSED.labels("input").inc)
         self._seated: set[Caller] = set()
         self._calls: list[Call] = []
         self._tasks = Tasks()
@@ -661,7 +663,7 @@ class Job:
     async def _talk_to(self, caller: Caller, binding: Binding) -> None:
         user = binding.bind(caller.identity, caller.kind)
         log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
-        call = Call(self._ctx, binding, self._lines.open_to(caller.identity))
+        call = Call(self._ctx, binding, self._lines.open_to(caller))
         self._calls.append(call)
         await call.start(caller)
         if not self._ctx.is_fake_job():
