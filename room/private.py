@@ -140,6 +140,7 @@ class Lines:
         except TimeoutError:
             pass
         finally:
+            reader.close()
             self._waiting[sender] -= 1
             if not self._waiting[sender]:
                 del self._waiting[sender], self._reading[sender]
@@ -174,14 +175,11 @@ class Lines:
 async def _read(reader: rtc.TextStreamReader) -> str | None:
     """The message; None where it is longer than what a person types."""
     message = ""
-    try:
-        async for chunk in reader:
-            message += chunk
-            if len(message) > MOST_CHARACTERS:
-                return None
-        return message
-    finally:
-        reader.close()
+    async for chunk in reader:
+        message += chunk
+        if len(message) > MOST_CHARACTERS:
+            return None
+    return message
 
 
 class PrivateLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from memory.records import Session
 from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
-from room import participant
+from room.dispatch import leave
 from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import Request
@@ -41,7 +42,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Set:
         )
         monkeypatch.setattr(agent, "settings", changed)
 
-    monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
+    monkeypatch.setattr(agent, "leave", partial(leave, seconds=0.1))  # there is no server to ask
     return change
 
 
