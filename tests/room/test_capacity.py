@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 from livekit.agents import AgentServer
+from livekit.agents.worker import ServerEnvOption
 
 import agent
 from room.capacity import Capacity, Machine
+from room.participant import RoomSettings
 
 GIB = 2**30
 
@@ -234,12 +236,28 @@ print(Capacity().limit, *Machine().cores(), *Machine().memory(), Machine().free_
 def test_in_a_real_control_group_its_limits_count(real_group: list[Path]) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "NUM_CPUS"}
     told = subprocess.run(
-        [sys.executable, "-c", COUNTS, *map(str, real_group)], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", COUNTS, *map(str, real_group)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert told.returncode == 0, told.stderr
     limit, cores, by_cores, memory, by_memory, free = told.stdout.split()
     assert [int(limit), float(cores), by_cores, float(memory), by_memory] == [13, 2.0, "cgroup", 4 * GIB, "cgroup"]
     assert 3 * GIB < float(free) < 4 * GIB
+
+
+def test_each_of_two_workers_on_a_machine_can_have_a_port_of_its_own() -> None:
+    def ports(**setting: int) -> list[int]:
+        port = RoomSettings.model_validate(setting).port
+        return [ServerEnvOption.getvalue(port, devmode) for devmode in (True, False)]
+
+    framework = AgentServer()._port
+    assert ports() == [ServerEnvOption.getvalue(framework, devmode) for devmode in (True, False)]
+    assert ports(worker_port=9001) == [9001, 9001]
+    assert ports(worker_port=0) == [0, 0]
+    assert agent.server._port == agent.settings.room.port
 
 
 def test_the_shipped_worker_decides_by_its_capacity() -> None:

@@ -19,6 +19,7 @@ from memory.stores.sqlite import SqliteStore
 from room.early_audio import EarlyAudio
 from room.participant import Attendance, Caller, RoomPolicy, RoomSettings
 from room.private import MOST_CHARACTERS, TOO_LONG, Lines, Patience
+from room.tasks import Tasks
 from tests.room.edge import Edge, EdgeRoom, Sent
 from tests.room.fakes import Endless, FakeRoom, Silent
 from tests.room.models import spoken
@@ -309,6 +310,21 @@ def opus(*, minutes: int) -> bytes:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
+
+
+# --- what the log says -----------------------------------------------------------------------------------------------
+
+
+async def test_what_goes_wrong_is_logged_without_what_was_said(log: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError(f"{ALICE} said: my secret is shingles")
+
+    tasks = Tasks()
+    await asyncio.wait({tasks.spawn(fail())})
+    await until(lambda: log.messages)
+    assert log.messages[0].startswith("[ROOM FAILED] ValueError at fail:")
+    assert "shingles" not in log.text
+    assert ALICE not in log.text
 
 
 # --- a seat that is given back ---------------------------------------------------------------------------------------
