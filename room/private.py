@@ -66,8 +66,7 @@ class Lines:
         self._policy = policy
         self._on_refused = on_refused
         self._patience = patience
-        self._lines: dict[str, PrivateLine] = {}
-        """By identity: a room has one participant of each."""
+        self._lines: dict[Caller, PrivateLine] = {}
         self._changed = asyncio.Event()
         self._refused: set[str] = set()
         self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -86,7 +85,7 @@ class Lines:
         Call it before their session publishes a track. The line works for them in the caller's context.
         """
         line = PrivateLine(self._room, caller, self._early_audio, self._permissions, self._patience)
-        self._lines[caller.identity] = line
+        self._lines[caller] = line
         if self._permissions:
             self._permissions.reserve(line.track_name, caller)
         self._on_change()
@@ -95,8 +94,8 @@ class Lines:
     async def close(self, line: PrivateLine) -> None:
         """The person is gone for good, or their session failed: their words are not waited for any more. The line may
         be opened to them again."""
-        if self._lines.get(line.caller.identity) is line:
-            del self._lines[line.caller.identity]
+        if self._lines.get(line.caller) is line:
+            del self._lines[line.caller]
         if self._permissions:
             self._permissions.release(line.track_name)
         await line.aclose()
@@ -153,17 +152,17 @@ class Lines:
         """The sender's line as soon as they have one; None when they never will. Of whom it is not known yet that they
         joined, it is not known either whether they are the one whose identity this is."""
         while not self._has_no_line(sender):
-            line, who = self._lines.get(sender), who or present(self._room, sender)
-            if line and who:
-                return line if line.caller == who else None
+            who = who or present(self._room, sender)
+            if who in self._lines:
+                return self._lines[who]
             await self._changed.wait()
         return None
 
     def _has_no_line(self, sender: str) -> bool:
         """And never will."""
-        if line := self._lines.get(sender):
-            return is_taken(self._room, line.caller)
-        return not sender or bool(self._lines and self._policy is not RoomPolicy.EVERYONE)
+        if not sender or not self._lines or self._policy is RoomPolicy.EVERYONE:
+            return not sender
+        return not any(caller.identity == sender and not is_taken(self._room, caller) for caller in self._lines)
 
     def _refuse(self, sender: str) -> None:
         self._on_refused()

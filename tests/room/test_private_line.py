@@ -312,6 +312,23 @@ def opus(*, minutes: int) -> bytes:
     return file.getvalue()
 
 
+async def test_where_two_share_a_name_each_ones_words_go_into_their_own_line() -> None:
+    room = FakeRoom()
+    lines = Lines(room.as_room, RoomPolicy.EVERYONE, patience=Patience(session=5))
+    phone, token = Caller("sip_+49", "sip"), Caller("sip_+49")
+    taken = list[tuple[Caller, str | None]]()
+    for caller in (phone, token):
+        room.seat(caller)
+        lines.open_to(caller).take = lambda words, info, of=caller: taken.append((of, words))  # type: ignore[method-assign]
+    for number, caller in enumerate((token, phone, token)):
+        room.seat(caller)
+        room.chat(Endless(f"I am {number}.", chunks=1), "sip_+49")
+    await until(lambda: len(taken) == 3, "all three")
+    assert taken == [(token, "I am 0."), (phone, "I am 1."), (token, "I am 2.")]
+    assert {name for told in room.permitted for name in told} == {"sip_+49"}
+    await lines.aclose()
+
+
 # --- what the log says -----------------------------------------------------------------------------------------------
 
 
