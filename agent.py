@@ -39,8 +39,10 @@ from memory.records import Profile
 from memory.settings import open_store, preload_modules, prepare_store, why_off
 from room.capacity import Capacity
 from room.console import end_with_the_console
-from room.participant import MetadataError, NobodyCame, RoomPolicy, leave
-from room.rescue import Rescue, Rules, is_superfluous, withdraw
+from room.dispatch import is_superfluous, leave, withdraw
+from room.participant import MetadataError, NobodyCame, RoomPolicy
+from room.rescue import Rescue
+from room.rules import Rules
 from room.tasks import Tasks
 from voice.settings import VoiceNotConfigured
 
@@ -145,6 +147,7 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         load_fnc=capacity.load,
         # `capacity` decides; a threshold would count each job that is about to run as a large share of it
         load_threshold=math.inf,
+        port=settings.room.port,
         prometheus_port=settings.metrics.prometheus_port,
         prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,
         preload_modules=[*_PRELOAD, *preload_modules(settings.memory)],

@@ -8,15 +8,18 @@ A job's user is held by one `Binding`. Its states, and the rule between them:
 
     UNBOUND -> BOUND -> CLOSED, or UNBOUND -> CLOSED, and never back.
 
-The binding is put in two places, because neither alone is seen everywhere (livekit-facts 2): a ContextVar, which
-room callbacks, text turns and tools inherit when it is set before `connect()`, and the job itself, which shutdown
-hooks can still reach. Where both speak, they must say the same.
+The binding is put in two places, because neither alone is seen everywhere: a ContextVar, which room
+callbacks, text turns and tools inherit when it is set before `connect()`, and the job itself, which shutdown hooks can
+still reach. Where both speak, they must say the same.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import hmac
+import os
+import re
 import sys
 import unicodedata
 from collections.abc import Generator
@@ -25,6 +28,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID, uuid5
 
@@ -136,7 +140,28 @@ def session_user(identity: str, settings: IdentitySettings | None = None, *, kin
     settings = settings or _settings()
     uuid = livekit_identity_to_uuid(identity, settings, kind=kind)
     anonymous = any(fnmatchcase(identity, pattern) for pattern in settings.anonymous_identities)
-    return SessionUser(uuid, identity, remembered=not anonymous, kind=kind)
+    nobodys = anonymous or (kind == "sip" and _is_withheld(identity))
+    return SessionUser(uuid, identity, remembered=not nobodys, kind=kind)
+
+
+# What telephone networks put in the place of a number that is withheld or not known. Everybody who hides theirs would
+# be one person. Some spell it on the keys of a telephone, "anonymous" as 266696687.
+_NO_NUMBER = frozenset({"anonymous", "blocked", "private", "restricted", "unavailable", "unknown", "withheld"})
+_KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
+_KEYED = frozenset(word.translate(_KEYS) for word in _NO_NUMBER - {"private", "withheld"})
+# Where LiveKit hides numbers, a caller is the beginning of its hash.
+_HASHED = frozenset(
+    sha256(number.encode()).hexdigest()[:16]
+    for word in _NO_NUMBER | _KEYED | {""}
+    for number in (word, word.title(), word.upper(), f"+{word}")
+)
+
+
+def _is_withheld(identity: str) -> bool:
+    """Whether a caller's identity, `sip_` and their number or its hash, stands for no number."""
+    number = identity.lower().removeprefix("sip_").partition("@")[0].strip().lstrip("+")
+    words = set(re.findall("[a-z]+", number))
+    return not number or not words.isdisjoint(_NO_NUMBER) or number in _KEYED | _HASHED
 
 
 def printable(text: str) -> str:
@@ -144,9 +169,11 @@ def printable(text: str) -> str:
     return text.encode("unicode_escape").decode()
 
 
-def pseudonym(name: str) -> str:
-    """What stands in a log line for a room, whose name may be a person's: the first 12 digits of its SHA-256."""
-    return hashlib.sha256(name.encode(errors="replace")).hexdigest()[:12]
+def pseudonym(name: str, secret: str | None = None) -> str:
+    """Stands for a name where others may read it, such as a room's in a log: a plain hash of an e-mail address would be
+    as good as the address. By default the secret is LiveKit's, so that all workers write the same."""
+    key = os.environ.get("LIVEKIT_API_SECRET", "") if secret is None else secret
+    return hmac.new(key.encode(), name.encode(errors="replace"), hashlib.sha256).hexdigest()[:16]
 
 
 def _refuse_unusable(identity: str) -> None:

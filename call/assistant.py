@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection
 
 from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
 from livekit.agents.llm.chat_context import Instructions
-from livekit.agents.types import FlushSentinel
 
 import metrics
 from call import prompts
 from call.acquaintance import Acquaintance
+from call.clock import spoken_time
 from call.confirmation import SpokenConfirmation
+from call.context import Chunk, InShort, Refusals, for_model
 from call.services import Services
 from identity import Binding, NoSessionUser, WrongSessionUser
 from memory.language.named_facts import category_of
@@ -43,26 +44,38 @@ class Assistant(Agent):
         self._remembering = remembering
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
+        self._clock = services.settings.clock
         self._confirmation = SpokenConfirmation()
+        self._refusals, self._in_short = Refusals(), InShort()
         super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
 
     async def get_acquainted(self, acquaintance: Acquaintance) -> None:
         """The store answered late: from now on the person is known."""
         self._acquaintance = acquaintance
-        await self.update_instructions(self._current_instructions().render())
+        await self._refresh_realtime()
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
-    ) -> AsyncIterable[llm.ChatChunk | str | FlushSentinel]:
+    ) -> AsyncIterable[Chunk]:
         """Answer with the memories that matter for this turn beside the conversation.
 
         Only here, on the turn's own copy: this is the one hook that voice and text turns share, and that neither
         writes into the history nor throws a preemptive reply away. It may run for a reply that nobody will hear, so
         it writes nothing.
         """
-        chat_ctx = self._with_memory(_without_what_is_forgotten(chat_ctx, self._remembering.forgotten_at))
-        reply = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
-        async for chunk in patiently(reply, on_nothing=self._apologise):
+
+        def ask(left_out: Collection[str], with_memory: bool) -> AsyncIterable[Chunk]:
+            shaped = for_model(
+                chat_ctx,
+                standing=self._situation(),
+                brief=self._brief if with_memory else _nothing,
+                in_short=self._in_short,
+                forgotten_at=self._remembering.forgotten_at,
+                left_out=left_out,
+            )
+            return Agent.default.llm_node(self, shaped, tools, model_settings)
+
+        async for chunk in patiently(self._refusals.answer(chat_ctx, ask), on_nothing=self._apologise):
             yield chunk
 
     @function_tool
@@ -150,7 +163,8 @@ class Assistant(Agent):
         if known is None:
             return "Nothing is kept under that key."
         source = "They said" if known.memory.source else "They asked you to keep it, as"
-        return f"{source} on {known.said_at:%d %B %Y at %H:%M} UTC: {harmless(known.words)}"
+        said_at = known.said_at.astimezone(self._clock.zone)
+        return f"{source} on {said_at:%d %B %Y at %H:%M}: {harmless(known.words)}"
 
     async def _list_memories(self) -> str:
         known = await self._memory.amemories()
@@ -168,40 +182,31 @@ class Assistant(Agent):
         await self._refresh_realtime()
         return f"Everything is forgotten: {count} memories were deleted."
 
+    def _situation(self) -> str:
+        """What is so now, beside the agent's task. It holds none of the person's own words."""
+        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation}"
+
     def _current_instructions(self) -> Instructions:
-        # A realtime model is never asked through llm_node: what it shall know must stand in its instructions.
-        memory = self._remembering.brief("") if self._realtime else ""
-        return Instructions(
-            prompts.INSTRUCTIONS, dynamic="\n".join(filter(None, [self._acquaintance.relation, memory]))
-        )
+        """A realtime model is never asked through `llm_node`: what it shall know must stand here. For any other the
+        rest is told with each turn."""
+        if not self._realtime:
+            return Instructions(prompts.INSTRUCTIONS)
+        told = [self._situation(), self._remembering.brief("")]
+        return Instructions(prompts.INSTRUCTIONS, dynamic="\n".join(filter(None, told)))
+
+    def _brief(self, question: str, already_said: Collection[str]) -> str:
+        try:
+            with metrics.RECALL_SECONDS.time():
+                return self._remembering.brief(question, already_said)
+        except NoSessionUser as error:
+            log.error("[MEMORY REFUSED] %s", error)
+            metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()
+            return ""
 
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
 
-    def _with_memory(self, chat_ctx: llm.ChatContext) -> llm.ChatContext:
-        """A copy of the conversation with what is remembered put before the person's last words, in their own role:
-        their words never get the authority of instructions."""
-        items = chat_ctx.items
-        last = max((i for i, item in enumerate(items) if item.type == "message" and item.role == "user"), default=None)
-        question = "" if last is None else (getattr(items[last], "text_content", None) or "")
-        with metrics.RECALL_SECONDS.time():
-            block = self._remembering.brief(question, already_said={item.id for item in items})
-        if not block:
-            return chat_ctx
-        copy = chat_ctx.copy()
-        # with no words yet, before the greeting's own instructions, which stand last
-        copy.items.insert(len(items) - 1 if last is None else last, llm.ChatMessage(role="user", content=[block]))
-        return copy
 
-
-def _without_what_is_forgotten(chat_ctx: llm.ChatContext, forgotten_at: float | None) -> llm.ChatContext:
-    """The conversation from the turn on in which everything was forgotten, with its instructions."""
-    if forgotten_at is None:
-        return chat_ctx
-    asked = max((item.created_at for item in chat_ctx.messages() if item.role == "user"), default=forgotten_at)
-    since = min(asked, forgotten_at)
-    kept = [item for item in chat_ctx.items if item.created_at >= since or getattr(item, "role", "") == "system"]
-    calls = {item.call_id for item in kept if item.type == "function_call"}
-    # a model refuses the answer of a call that it does not see
-    return llm.ChatContext([i for i in kept if i.type != "function_call_output" or i.call_id in calls])
+def _nothing(question: str, already_said: Collection[str]) -> str:
+    return ""

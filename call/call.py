@@ -91,11 +91,13 @@ class Call:
         await voice.prepare_apology()
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:
-        """Why the call is over, when it is: the person is `gone`, or silent, or it has lasted long enough."""
-        assert self._silence  # noqa: S101 - it was started
+        """Why the call is over, when it is: the person is `gone`, or silent, the model is lost,
+        or it has lasted long enough."""
+        assert self._silence and self._voice  # noqa: S101 - it was started
         ends = {
             asyncio.ensure_future(gone): "left",
             asyncio.ensure_future(self._silence.given_up()): "idle",
+            asyncio.ensure_future(self._voice.given_up()): "failed",  # it has said so
             asyncio.ensure_future(asyncio.sleep(self._settings.room.max_call_length)): "too long",
         }
         try:
@@ -171,7 +173,7 @@ class Call:
             await assistant.get_acquainted(Acquaintance(acquaintance.user, remembering.stored))
         while True:
             await asyncio.sleep(self._services.heartbeat)
-            metrics.WRITES_WAITING.set(remembering.waiting)
+            metrics.WRITES_WAITING.set(self._services.memory.depth())
             try:
                 await remembering.touch()
             except StoreError as error:

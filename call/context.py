@@ -37,9 +37,10 @@ _NOT_HEARD = "…"
 _INSTRUCTIONS = "<instructions>\n{}\n</instructions>"
 
 
-def for_model(
+def for_model(  # noqa: PLR0913 - all but the first by name
     chat_ctx: llm.ChatContext,
     *,
+    standing: str = "",
     brief: Brief,
     in_short: Callable[[Sequence[str]], str],
     forgotten_at: float | None = None,
@@ -47,7 +48,8 @@ def for_model(
 ) -> llm.ChatContext:
     """The system message, then person and agent by turns; the last is the person's or what tools answered.
 
-    Memories stand in the person's own role, before their last words: they never get the authority of instructions.
+    `standing` is added to the agent's own instructions. Memories stand in the person's own role, before their last
+    words: they never get the authority of instructions.
     `left_out` are ids of items that the model is not to see. What is too old to be sent is told `in_short`.
     """
     items = [item for item in since_forgotten(chat_ctx, forgotten_at) if item.id not in left_out]
@@ -59,8 +61,8 @@ def for_model(
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
     if opening:
         steps = _joined([_Person([opening]), *steps])
-    standing = [item.raw_text_content or "" for item in items if item.type == "message" and _is_standing(item)]
-    system = llm.ChatMessage(role="system", content=["\n\n".join(filter(None, standing))])
+    told = [item.raw_text_content or "" for item in items if item.type == "message" and _is_standing(item)]
+    system = llm.ChatMessage(role="system", content=["\n\n".join(filter(None, [*told, standing]))])
     return llm.ChatContext([system, *(item for n, step in enumerate(steps) for item in step.items(f"step-{n}"))])
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 
 from livekit import rtc
 from livekit.agents import JobContext
 
+import metrics
 from call.call import Call
 from call.services import Services
 from identity import Binding, IdentityError, open_seat, printable
-from room.participant import Attendance, Caller, leave
+from room.dispatch import leave
+from room.participant import Attendance, Caller
 from room.private import Lines
 from room.tasks import Tasks
 
 log = logging.getLogger("rapport")
+
+# Between two tries to start a call, in seconds.
+_LONGEST_PAUSE = 30.0
 
 
 class Job:
@@ -26,8 +32,10 @@ class Job:
         self._services = services
         self._ctx = ctx
         self._attendance = Attendance(ctx.room, services.settings.room)
-        self._lines = Lines(ctx.room, services.settings.room.room_policy)
+        self._lines = Lines(ctx.room, services.settings.room.room_policy, metrics.BINDINGS_REFUSED.labels("input").inc)
         self._seated: set[Caller] = set()
+        self._failed = Counter[Caller]()
+        """How often in a row somebody's call could not be started."""
         self._calls: list[Call] = []
         self._tasks = Tasks()
         self._why = "stopped"
@@ -66,25 +74,25 @@ class Job:
             caller = await self._attendance.newcomer(besides=self._seated)
 
     async def _seat(self, caller: Caller) -> None:
-        """One person's place in the room, for as long as they are there."""
-        for pause in self._services.start_pauses:
-            await asyncio.sleep(pause)
-            try:
-                await self._talk_to(caller, open_seat(self._ctx))
-            except IdentityError as error:
-                log.error("[SESSION REFUSED] %s", error)
-                return
-            except Exception as error:  # nothing that one person's call meets may leave them alone for ever
-                log.error("[SESSION FAILED] a call could not be started: %s", type(error).__name__)
-            else:
-                return
-        await self._attendance.gone(caller)
-        self._seated.discard(caller)
+        """One person's place in the room. A call that fails to start gives it back: who is still there, or comes back,
+        gets another try."""
+        try:
+            await self._talk_to(caller, open_seat(self._ctx))
+        except IdentityError as error:  # it would be refused again
+            log.error("[SESSION REFUSED] %s", error)
+        except Exception as error:  # nothing that one person's call meets may leave them alone for ever
+            self._failed[caller] += 1
+            log.error("[SESSION FAILED] a call could not be started: %s", type(error).__name__)
+            await asyncio.sleep(min(self._services.start_pause * 2 ** self._failed[caller], _LONGEST_PAUSE))
+            self._seated.discard(caller)
+            self._attendance.look_again()
+        else:
+            self._failed.pop(caller, None)
 
     async def _talk_to(self, caller: Caller, binding: Binding) -> None:
         user = binding.bind(caller.identity, caller.kind)
         log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
-        call = Call(self._services, self._ctx, binding, self._lines.open_to(caller.identity))
+        call = Call(self._services, self._ctx, binding, self._lines.open_to(caller))
         self._calls.append(call)
         try:
             await call.start(caller)

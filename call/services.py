@@ -42,8 +42,9 @@ class Services:
     open_voice: Callable[[VoiceSettings, Prepared], Voice] = Voice
     heartbeat: float = HEARTBEAT_SECONDS
     """How often, in seconds, a call tells the store that it lives."""
-    start_pauses: tuple[float, ...] = (0.0, 1.0, 5.0)
-    """How many seconds are waited before each try to start the call of one of several people."""
+    start_pause: float = 0.5
+    """Half of how long, in seconds, a call that fails to start is not tried again, where several people are talked to;
+    twice as long each time."""
     part_seconds: float = 20.0
     """How long any one part of a call's end may take. A session waits for its last words and for tools."""
 

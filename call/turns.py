@@ -47,7 +47,7 @@ def keep_turns(
             remembering.append_turn(turn)
         if turn.role == "user":
             tasks.spawn(capture(turn))
-        metrics.WRITES_WAITING.set(remembering.waiting)
+        metrics.WRITES_WAITING.set(services.memory.depth())
 
     session.on("conversation_item_added", on_item)
 

@@ -2,7 +2,7 @@
 
 A dispatch that finds no worker is lost for good, and its person sits in silence. By default a worker reports the
 machine's CPU as its load, and the start of one job process is enough to pass the 0.70 at which a LiveKit server stops
-asking it (rooms-facts 0.1, 0.2, 0.12). So ours reports what its sessions cost, and stays below that until it is full.
+asking it. So ours reports what its sessions cost, and stays below that until it is full.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
 
 import psutil
 from livekit.agents import AgentServer, JobRequest
 
 log = logging.getLogger("rapport.room")
 
-# A session costs 0.13 of a core and up to 154 MB, listening and talking (rooms-facts 7, voice-facts 2.3).
+# A session costs 0.13 of a core and up to 154 MB, listening and talking.
 _SESSIONS_PER_CORE = 1 / 0.13
 _SESSION_BYTES = 154e6
 # The server gives nothing to a worker that reports 0.70 or more (`agents.target_load`).
@@ -30,25 +32,111 @@ _SPARE_BYTES = 2 * _SESSION_BYTES
 _ASSIGNMENT_SECONDS = 10.0
 
 
-def measured_limit() -> int:
-    """How many sessions this machine carries by its cores and memory."""
-    by_core = (os.cpu_count() or 1) * _SESSIONS_PER_CORE
-    by_memory = psutil.virtual_memory().total / _SESSION_BYTES / 2  # the other half is not ours
-    return max(1, math.floor(min(by_core, by_memory)))
+class Machine:
+    """What this process may use: of the machine, or of it what its container or service manager allows.
+
+    A limit is a file of a control group, of version 1 or 2, the process's own or any above it. In a container these
+    are the container's, although `/proc/self/cgroup` may name a path that only the host has.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._own = root / "proc/self/cgroup"
+        self._mount = root / "sys/fs/cgroup"
+
+    def cores(self) -> tuple[float, str]:
+        """How many, and by what."""
+        if said := _number(os.environ.get("NUM_CPUS", "")):  # as the framework reads it
+            return said, "NUM_CPUS"
+        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        counts = [(float(affinity or 1), "machine")]
+        for group in self._groups("cpu"):
+            quota, period = [*_read(group / "cpu.max").split(), "", ""][:2]
+            quota, period = quota or _read(group / "cpu.cfs_quota_us"), period or _read(group / "cpu.cfs_period_us")
+            if (share := _number(quota)) and (of := _number(period)):
+                counts.append((share / of, "cgroup"))
+        return min(counts)
+
+    def memory(self) -> tuple[float, str]:
+        """How many bytes, and by what."""
+        limits = [limit for limit, _ in self._memory_groups()]
+        return min([(float(psutil.virtual_memory().total), "machine"), *((limit, "cgroup") for limit in limits)])
+
+    def free_memory(self) -> float:
+        """How many bytes may still be taken before the kernel kills somebody."""
+        left = [limit - _in_use(group) for limit, group in self._memory_groups()]
+        return min([float(psutil.virtual_memory().available), *left])
+
+    def _memory_groups(self) -> Iterator[tuple[float, Path]]:
+        for group in self._groups("memory"):
+            if limit := _number(_read(group / "memory.max") or _read(group / "memory.limit_in_bytes")):
+                yield limit, group
+
+    def _groups(self, controller: str) -> Iterator[Path]:
+        for line in _read(self._own).splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and controller not in controllers.split(","):
+                continue
+            mount = self._mount / (controller if controllers else "")
+            group = mount / path.lstrip("/")
+            yield from (each for each in (group, *group.parents) if each.is_relative_to(mount))
+
+
+def _in_use(group: Path) -> float:
+    """Without the pages of files, which the kernel takes back before it kills anybody."""
+    used = _number(_read(group / "memory.current") or _read(group / "memory.usage_in_bytes"))
+    stat = dict(line.split(" ", 1) for line in _read(group / "memory.stat").splitlines())
+    return used - _number(stat.get("total_inactive_file") or stat.get("inactive_file", ""))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> float:
+    """0 for what is no number, as "max", or no limit, as -1."""
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return 0.0
 
 
 class Capacity:
     """Lives in the worker's main process; its two methods are the framework's `load_fnc` and `on_request`."""
 
-    def __init__(self, limit: int | None = None, attributes: Callable[[str], dict[str, str]] = lambda _: {}) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        attributes: Callable[[str], dict[str, str]] = lambda _: {},
+        machine: Machine | None = None,
+        assignment_seconds: float = _ASSIGNMENT_SECONDS,
+    ) -> None:
         """`limit` is MAX_SESSIONS; None measures the machine. `attributes` are what an agent shows of itself in its
-        room, by the metadata of its dispatch."""
-        self.limit = limit or measured_limit()
+        room, by the metadata of its dispatch. A job that was accepted counts for `assignment_seconds` before it runs.
+        """
+        self._asked = limit
         self._attributes = attributes
+        self._machine = machine or Machine()
+        self._assignment_seconds = assignment_seconds
         self._running: set[str] = set()
         self._accepted: dict[str, float] = {}
         """Jobs that were accepted and do not run yet, with the time. The framework does not count them as active, so
         ten people who come at once would all be let in."""
+
+    @cached_property
+    def limit(self) -> int:
+        """How many sessions there may be; counted, and told, when a worker asks for the first time."""
+        if self._asked:
+            log.info("[CAPACITY] %d sessions, by MAX_SESSIONS", self._asked)
+            return self._asked
+        (cores, by_cores), (memory, by_memory) = self._machine.cores(), self._machine.memory()
+        # half of the memory is not ours
+        limit = max(1, math.floor(min(cores * _SESSIONS_PER_CORE, memory / _SESSION_BYTES / 2)))
+        told = "[CAPACITY] %d sessions, by %.4g cores (%s) and %d MB of memory (%s)"
+        log.info(told, limit, cores, by_cores, memory // 1_000_000, by_memory)
+        return limit
 
     def load(self, server: AgentServer) -> float:
         """The share of the limit that is taken, below 0.70 until it is all; called before each answer to the server."""
@@ -62,7 +150,7 @@ class Capacity:
                 "[JOB REFUSED] %d of %d sessions are taken, %d MB of memory are left",
                 self._sessions(),
                 self.limit,
-                psutil.virtual_memory().available // 1_000_000,
+                self._machine.free_memory() // 1_000_000,
             )
             await request.reject(terminate=False)
             return
@@ -70,9 +158,9 @@ class Capacity:
         await request.accept(attributes=self._attributes(request.job.metadata))
 
     def _is_full(self) -> bool:
-        return self._sessions() >= self.limit or psutil.virtual_memory().available < _SPARE_BYTES
+        return self._sessions() >= self.limit or self._machine.free_memory() < _SPARE_BYTES
 
     def _sessions(self) -> int:
-        expired = time.monotonic() - _ASSIGNMENT_SECONDS
+        expired = time.monotonic() - self._assignment_seconds
         self._accepted = {job: at for job, at in self._accepted.items() if job not in self._running and at > expired}
         return len(self._running) + len(self._accepted)

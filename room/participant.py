@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, cast
 
-import aiohttp
-from livekit import api, rtc
-from livekit.agents import JobContext
+from livekit import rtc
 from livekit.agents.voice.room_io import AudioInputOptions, AudioOutputOptions, RoomOptions
+from livekit.agents.worker import ServerEnvOption
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from identity import Kind, printable
-from room.rescue import leave_for_good
-
-log = logging.getLogger("rapport.room")
+from identity import Kind
 
 
 class RoomPolicy(StrEnum):
@@ -39,6 +34,8 @@ class RoomSettings(BaseSettings):
     """`console_identity` is who a console job talks to; no room ever sees it.
 
     `max_sessions` is how many people one worker talks to at once; without it the machine's cores and memory decide.
+    `worker_port` is where a worker says that it is well, 0 for any free port; without it the framework decides, and of
+    two workers on one machine the second finds it taken.
     `identity_from` says where the person's identity is signed: in their own token, or in the job's metadata.
     `reconnect_grace` is how long, in seconds, a person who is gone is waited for, and `arrival_timeout` how long
     anybody is waited for in a room where nobody has come yet. `idle_timeout` is how long, in seconds, a person may say
@@ -50,6 +47,7 @@ class RoomSettings(BaseSettings):
     console_identity: str = "console@localhost"
     livekit_agent_name: str = "rapport"
     max_sessions: int | None = Field(default=None, ge=1)
+    worker_port: int | None = Field(default=None, ge=0, le=65535)
     room_policy: RoomPolicy = RoomPolicy.SINGLE
     participant_kinds: Annotated[tuple[Kind, ...], NoDecode] = ("standard",)
     identity_from: Literal["participant", "metadata"] = "participant"
@@ -68,6 +66,12 @@ class RoomSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def port(self) -> ServerEnvOption[int]:
+        """Of the worker's own server, as the framework wants it; in development it takes any."""
+        chosen = self.worker_port
+        return ServerEnvOption(dev_default=chosen or 0, prod_default=8081 if chosen is None else chosen)
 
     @property
     def by_metadata(self) -> bool:
@@ -89,10 +93,6 @@ class RoomSettings(BaseSettings):
             )
         return identity
 
-
-# How much longer than the room's departure timeout we wait, and how long for the server to answer.
-_AFTER_THE_ROOM = 3.0
-_API_SECONDS = 5.0
 
 _KINDS: dict[Kind, rtc.ParticipantKind.ValueType] = {
     "standard": rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
@@ -132,11 +132,26 @@ def _parsed(metadata: str) -> dict[str, Any]:
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
+def present(room: rtc.Room, identity: str) -> Caller | None:
+    """Who is in the room under that identity, which LiveKit gives to one participant at a time; None when nobody we
+    could talk to is. A telephone's number and a token of the same name are two people."""
+    participant = room.remote_participants.get(identity)
+    return _caller(participant) if participant and participant.kind in _NAMES else None
+
+
+def is_taken(room: rtc.Room, caller: Caller) -> bool:
+    """Whether somebody else is in the room under their identity."""
+    return caller.identity in room.remote_participants and present(room, caller.identity) != caller
+
+
 class Attendance:
     """Who is in a room. Make it before `connect()`; it does nothing but look, and ends with the room."""
 
-    def __init__(self, room: rtc.Room, settings: RoomSettings) -> None:
+    def __init__(self, room: rtc.Room, settings: RoomSettings, after_the_room: float = 3.0) -> None:
+        """`after_the_room` is how much longer than the room's own departure timeout somebody is waited for: that one
+        comes first where both are the same."""
         self._room = room
+        self._grace = settings.reconnect_grace + after_the_room
         self._settings = settings
         self._changed = asyncio.Event()
         for event in ("participant_connected", "participant_active", "participant_disconnected"):
@@ -156,20 +171,19 @@ class Attendance:
     async def newcomer(self, besides: Collection[Caller] = (), identity: str | None = None) -> Caller:
         """The one who joined first of those who are not among `besides`, as soon as there is one."""
         while not (callers := self._callers(besides, identity)):
-            await self._change()
+            await self._changed.wait()
         # the room lists them in no order
         return _caller(min(callers, key=_joined_at))
 
     async def gone(self, caller: Caller) -> None:
         """Returns when they have been away for `reconnect_grace` seconds without a break."""
         while True:
-            while caller.identity in self._room.remote_participants:
-                await self._change()
+            while present(self._room, caller.identity) == caller:
+                await self._changed.wait()
             try:
-                # the room's own departure timeout comes first where both are the same
-                async with asyncio.timeout(self._settings.reconnect_grace + _AFTER_THE_ROOM):
-                    while caller.identity not in self._room.remote_participants:
-                        await self._change()
+                async with asyncio.timeout(self._grace):
+                    while present(self._room, caller.identity) != caller:
+                        await self._changed.wait()
             except TimeoutError:
                 return
 
@@ -184,12 +198,13 @@ class Attendance:
             and _caller(participant) not in besides
         ]
 
-    def _on_change(self, _: rtc.RemoteParticipant) -> None:
+    def look_again(self) -> None:
+        """Let `newcomer` see that `besides` has changed: who has lost their seat may still be there."""
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _change(self) -> None:
-        await self._changed.wait()
+    def _on_change(self, _: rtc.RemoteParticipant) -> None:
+        self.look_again()
 
 
 def _caller(participant: rtc.RemoteParticipant) -> Caller:
@@ -200,36 +215,11 @@ def _joined_at(participant: rtc.RemoteParticipant) -> datetime:
     return participant.joined_at or datetime.max.replace(tzinfo=UTC)
 
 
-async def leave(ctx: JobContext) -> None:
-    """End the job, so that nobody who comes later sits in the room with no agent.
-
-    A room without people is deleted: the next one who joins makes it anew, and gets an agent with it. Where others
-    stay, the room's dispatches go, so that no agent is sent for them.
-    """
-    if not ctx.is_fake_job():
-        try:
-            async with asyncio.timeout(_API_SECONDS):
-                await _close_the_door(ctx)
-        except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
-            log.warning("[ROOM FAILED] leaving %s: %r", printable(ctx.room.name), error)
-    ctx.shutdown(reason="nobody is left to talk to")
-
-
-async def _close_the_door(ctx: JobContext) -> None:
-    # asked of the server: the room learns of people without a track up to three seconds late (rooms-facts 0.6)
-    room = ctx.job.room.name
-    there = await ctx.api.room.list_participants(api.ListParticipantsRequest(room=room))
-    if any(participant.kind != rtc.ParticipantKind.PARTICIPANT_KIND_AGENT for participant in there.participants):
-        await leave_for_good(ctx)
-    else:
-        await ctx.api.room.delete_room(api.DeleteRoomRequest(room=room))
-
-
 def room_options(caller: Caller, track_name: str) -> RoomOptions:
     """Hear this participant and nobody else.
 
     Without `participant_identity` the framework links whoever it meets first, who may be somebody other than the
-    person whose memory was loaded (livekit-facts 3).
+    person whose memory was loaded.
     """
     return RoomOptions(
         participant_identity=caller.identity,

@@ -7,6 +7,7 @@ binding's owner, a script, a job, a thread.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import subprocess
 import sys
@@ -333,6 +334,47 @@ def test_none_makes_nobody_anonymous(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_variable_keeps_the_default_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANONYMOUS_IDENTITIES", "")
     assert not session_user("human_user").remembered
+
+
+WITHHELD = ["anonymous", "restricted", "unavailable", "unknown", "withheld", "private", "blocked"]
+# as networks spell them on the keys of a telephone
+KEYED = ["266696687", "7378742833", "86282452253", "8656696", "2562533"]
+
+
+def hashed(number: str) -> str:
+    """As LiveKit writes a caller whose number its dispatch rule hides."""
+    return hashlib.sha256(number.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("prefix", ["sip_", "SIP_", ""])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(spelled for word in WITHHELD for spelled in (word, word.title(), word.upper())),
+        *(f"{plus}{number}" for number in KEYED for plus in ("", "+")),
+        *(hashed(spelled) for word in WITHHELD for spelled in (word, word.title(), word.upper())),
+        *(hashed(f"{plus}{number}") for number in KEYED for plus in ("", "+")),
+        hashed(""),
+        "+",
+        "anonymous@anonymous.invalid",
+        "Private Number",
+        "number-unavailable",
+    ],
+)
+def test_whoever_withholds_their_number_is_not_remembered(prefix: str, number: str) -> None:
+    assert not session_user(prefix + number, kind="sip").remembered
+    assert session_user(prefix + number).remembered  # a login of that name
+
+
+def test_a_caller_without_any_number_is_not_remembered() -> None:
+    assert not session_user("sip_", kind="sip").remembered
+
+
+@pytest.mark.parametrize(
+    "number", ["+4915112345678", "15551234567", "0123", hashed("+4915112345678"), "alice", "bob@private.example.com"]
+)
+def test_who_shows_their_number_is_remembered(number: str) -> None:
+    assert session_user(f"sip_{number}", kind="sip").remembered
 
 
 # -- a binding: UNBOUND -> BOUND -> CLOSED, or UNBOUND -> CLOSED, and never back

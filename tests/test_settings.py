@@ -79,6 +79,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "IDENTITY_NAMESPACE": "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
         "SUPABASE_AUTH_IDENTITIES": "true",
         "MAX_SESSIONS": "7",
+        "WORKER_PORT": "7",
         "ROOM_POLICY": "everyone",
         "PARTICIPANT_KINDS": "standard, sip",
         "IDENTITY_FROM": "metadata",

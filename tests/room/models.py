@@ -7,6 +7,7 @@ turns up in another session came through the product, not through a recogniser's
 from __future__ import annotations
 
 import json
+import re
 import threading
 import uuid
 from collections.abc import Callable
@@ -122,6 +123,14 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+_INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
+_BLOCK = re.compile(r"^<(memory|earlier_conversation)>\n.*?</\1>(?:\n\n|$)", re.DOTALL)
+
+
+def _bare(text: str) -> str:
+    return _INSTRUCTIONS.sub("", _BLOCK.sub("", text)).strip()
+
+
 @dataclass(frozen=True)
 class Request:
     """What the mind was asked with."""
@@ -134,10 +143,31 @@ class Request:
         return json.dumps(self.chat_ctx.to_dict(), ensure_ascii=False)
 
     @property
+    def instructions(self) -> str:
+        """The agent's own, and those for one reply."""
+        return "\n".join(
+            "\n".join(_INSTRUCTIONS.findall(text)) if role == "user" else text
+            for role, text in self._messages
+            if role in ("system", "user")
+        )
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """The conversation as the model sees it: who said what, without instructions, memories and stage directions."""
+        bare = [(role, _bare(text)) for role, text in self._messages if role in ("user", "assistant")]
+        return [(role, text) for role, text in bare if text and not (text.startswith("(") and text.endswith(")"))]
+
+    @property
     def words(self) -> str:
-        """The person's last words; empty where they have said nothing yet."""
-        said = [item for item in self.chat_ctx.messages() if item.role == "user"]
-        return (said[-1].text_content or "") if said else ""
+        """The person's last words; empty where they have said nothing yet, and where the agent speaks by itself."""
+        role, text = self._messages[-1]
+        if role == "user" and _INSTRUCTIONS.search(text):
+            return ""
+        return next((text.split("\n\n")[-1] for role, text in reversed(self.told) if role == "user"), "")
+
+    @property
+    def _messages(self) -> list[tuple[str, str]]:
+        return [(item.role, item.text_content or "") for item in self.chat_ctx.messages()]
 
     @property
     def tool_has_answered(self) -> bool:

@@ -127,6 +127,9 @@ def shipped(tmp_path: Path) -> Iterator[Product]:
         async def prepare_apology(self) -> None:
             pass
 
+        async def given_up(self) -> None:
+            await asyncio.Event().wait()
+
         async def aclose(self) -> None:
             pass
 

@@ -266,7 +266,7 @@ class Probe:
         lines, attendance = Lines(ctx.room, RoomPolicy.SINGLE), Attendance(ctx.room, RoomSettings())
         await ctx.connect()
         caller = await attendance.first()
-        identity, line = caller.identity, lines.open_to(caller.identity)
+        identity, line = caller.identity, lines.open_to(caller)
         if binding and self.binding == "first":
             binding.bind(identity)
             bound.set()

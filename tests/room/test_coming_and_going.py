@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from livekit import rtc
 
-from identity import livekit_identity_to_uuid
-from room import participant, private
-from room.participant import RoomSettings
+from identity import Kind, livekit_identity_to_uuid
+from room.dispatch import leave
+from room.participant import Attendance, RoomSettings
+from room.private import Lines, Patience
 from tests.room.edge import EdgeRoom
+from tests.room.models import spoken
 from tests.room.product import Product
 from tests.room.worker import until, working
 
@@ -31,8 +34,8 @@ def settings(product: Product, monkeypatch: pytest.MonkeyPatch) -> Set:
         changed = RoomSettings.model_validate({"arrival_timeout": 5, **values})
         product.set(room=changed)
 
-    monkeypatch.setattr(participant, "_AFTER_THE_ROOM", 0.0)
-    monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
+    monkeypatch.setattr("call.job.Attendance", partial(Attendance, after_the_room=0.0))
+    monkeypatch.setattr("call.job.leave", partial(leave, seconds=0.1))  # there is no server to ask
     return change
 
 
@@ -127,11 +130,72 @@ async def test_time_away_is_not_added_up(product: Product, room: EdgeRoom, setti
         await worker.idle()
 
 
+async def test_a_telephones_line_is_shut_to_a_token_of_the_same_name_in_both_directions(
+    product: Product, room: EdgeRoom, settings: Set, log: pytest.LogCaptureFixture
+) -> None:
+    settings(participant_kinds="standard,sip", reconnect_grace=30)
+    room.join(PHONE, SIP)
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.leave(PHONE)
+        await until(lambda: room.may_listen == set(), "nobody to be let listen while she is away")
+        room.join(PHONE, STANDARD)
+        room.text(PHONE, "I am the caller.")
+        room.speak(PHONE, spoken("I love fire"))
+        await until(lambda: "[INPUT REFUSED]" in log.text, "the words to be refused")
+        sent = len(room.sent)
+        product.sessions[room.name].say("Your secret is safe.")
+        await product.answered(room)
+        assert room.may_listen == set()
+        assert [each for each in room.sent[sent:] if each.topic == "lk.transcription"] == []
+        room.leave(PHONE)
+        room.join(PHONE, SIP)
+        await until(lambda: room.may_listen == {PHONE}, "the caller to be let listen again")
+        await product.chat(room, PHONE, "I live in Oslo.")
+        await product.say(room, PHONE, "I love tea")
+        room.close()
+        await worker.idle()
+    assert [turn for turn in product.turns(room) if turn] == ["I live in Oslo.", "I love tea"]
+
+
+async def test_a_token_that_takes_a_telephones_name_does_not_keep_its_call_alive(
+    product: Product, room: EdgeRoom, settings: Set
+) -> None:
+    settings(participant_kinds="standard,sip", reconnect_grace=0.3)
+    room.join(PHONE, SIP)
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.leave(PHONE)
+        room.join(PHONE, STANDARD)
+        await worker.idle()
+    assert room.closed
+
+
+@pytest.mark.parametrize(("first", "second"), [("sip", "standard"), ("standard", "sip")])
+async def test_where_everybody_is_heard_the_two_are_each_somebody(
+    product: Product, room: EdgeRoom, settings: Set, first: Kind, second: Kind
+) -> None:
+    settings(participant_kinds="standard,sip", room_policy="everyone", reconnect_grace=30)
+    kinds = {"sip": SIP, "standard": STANDARD}
+    room.join(PHONE, kinds[first])
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.leave(PHONE)
+        room.join(PHONE, kinds[second])
+        await until(lambda: len(product.profiles()) == 2, "the second to be somebody")
+        room.close()
+        await worker.idle()
+    assert set(product.profiles()) == {str(livekit_identity_to_uuid(PHONE, kind=kind)) for kind in (first, second)}
+
+
 async def test_words_that_wait_in_vain_take_nothing_with_them(
     product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     """A message whose sender never comes is given up, and the binding that it waited for still happens."""
-    monkeypatch.setattr(private, "_SESSION_SECONDS", 0.1)
+    monkeypatch.setattr("call.job.Lines", partial(Lines, patience=Patience(session=0.1)))
     async with working(product.server) as worker:
         await worker.job(room.name)
         await until(lambda: room.connected)

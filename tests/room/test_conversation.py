@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,9 @@ from memory.records import Session
 from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
-from room import participant
+from room.dispatch import leave
 from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom
-from tests.room.models import Request
 from tests.room.product import Product
 from tests.room.worker import until, working
 
@@ -38,7 +38,7 @@ def settings(product: Product, monkeypatch: pytest.MonkeyPatch) -> Set:
             memory=MemorySettings.model_validate(memory or {}),
         )
 
-    monkeypatch.setattr(participant, "_API_SECONDS", 0.1)  # there is no server to ask
+    monkeypatch.setattr("call.job.leave", partial(leave, seconds=0.1))  # there is no server to ask
     return change
 
 
@@ -50,22 +50,9 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return named
 
 
-def told(request: Request) -> list[tuple[str, str]]:
-    """The conversation as the model sees it: who said what, without instructions and memories."""
-    return [
-        (item.role, item.text_content or "")
-        for item in request.chat_ctx.messages()
-        if item.role in ("user", "assistant") and not (item.text_content or "").startswith("<")
-    ]
-
-
-def instructions(request: Request) -> str:
-    return "\n".join(item.text_content or "" for item in request.chat_ctx.messages() if item.role == "system")
-
-
 def asked_last(product: Product, room: EdgeRoom) -> bool:
     requests = product.requests(room)
-    return bool(requests) and "still there" in instructions(requests[-1])
+    return bool(requests) and "still there" in requests[-1].instructions
 
 
 async def job(worker: Any, product: Product, room: EdgeRoom, person: str, *words: str) -> None:
@@ -88,15 +75,15 @@ async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
         await job(worker, product, first, ALICE, "I want to see Porto.", "What shall I pack?")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
-    assert prompts.RESUMED_GREETING in instructions(greeting)
+    assert prompts.RESUMED_GREETING in greeting.instructions
     assert prompts.FIRST_GREETING not in greeting.everything
-    assert told(greeting)[-4:] == [
+    assert greeting.told[-4:] == [
         ("user", "I want to see Porto."),
         ("assistant", "You said I want to see Porto."),
         ("user", "What shall I pack?"),
         ("assistant", "You said What shall I pack?"),
     ]
-    assert instructions(greeting).count(prompts.INSTRUCTIONS) == 1
+    assert greeting.instructions.count(prompts.INSTRUCTIONS) == 1
     assert product.endings(ALICE) == ["left", "left"]
 
 
@@ -109,8 +96,8 @@ async def test_another_thread_is_another_conversation_that_knows_what_the_last_w
         await job(worker, product, first, ALICE, "I want to see Porto.")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
-    assert told(greeting) == []
-    assert prompts.RETURN_GREETING in instructions(greeting)
+    assert greeting.told == []
+    assert prompts.RETURN_GREETING in greeting.instructions
     [summary] = [
         item.text_content or "" for item in greeting.chat_ctx.messages() if "<earlier" in (item.text_content or "")
     ]
@@ -139,8 +126,8 @@ async def test_a_conversation_that_is_too_long_ago_is_not_taken_up_again(
         await job(worker, product, first, ALICE, "I want to see Porto.")
         await job(worker, product, second, ALICE)
     [greeting] = product.requests(second)
-    assert told(greeting) == []
-    assert prompts.RETURN_GREETING in instructions(greeting)
+    assert greeting.told == []
+    assert prompts.RETURN_GREETING in greeting.instructions
 
 
 async def test_every_committed_turn_is_written_once_as_it_happens(product: Product, room: EdgeRoom) -> None:
@@ -180,7 +167,7 @@ async def test_a_silent_person_is_asked_once_and_then_the_call_ends(
         await worker.job(room.name)
         await product.greeted(room)
         await worker.idle()  # by itself
-    asked = [instructions(request) for request in product.requests(room)]
+    asked = [request.instructions for request in product.requests(room)]
     assert [("still there" in each, prompts.GOODBYES["idle"] in each) for each in asked] == [
         (False, False),
         (True, False),
@@ -214,7 +201,7 @@ async def test_a_call_lasts_as_long_as_a_call_may(product: Product, room: EdgeRo
         await worker.job(room.name)
         await product.greeted(room)
         await worker.idle()
-    assert prompts.GOODBYES["too long"] in instructions(product.requests(room)[-1])
+    assert prompts.GOODBYES["too long"] in product.requests(room)[-1].instructions
     assert product.endings(ALICE) == ["too long"]
 
 
@@ -248,8 +235,8 @@ async def test_a_store_that_answers_late_is_known_from_then_on(
         room.close()
         await worker.idle()
     first, last = product.requests(room)[0], product.requests(room)[-1]
-    assert "Your memory does not answer" in instructions(first)
-    assert "Your memory does not answer" not in instructions(last)
+    assert "Your memory does not answer" in first.instructions
+    assert "Your memory does not answer" not in last.instructions
     assert [text for role, text in product.transcript(ALICE) if role == "user"] == [
         "I live in Oslo.",
         "Where do I live?",

@@ -313,7 +313,7 @@ async def test_a_store_that_does_not_answer_costs_the_memory_and_not_the_call(
         await product.say(room, ALICE, "I love tea")
         await over(worker, room)
     assert waited < deadline + 2.0  # of which two busy cores need up to a second for starting the session
-    assert prompts.NEUTRAL_GREETING in spoken_instructions(product.requests(room)[0])
+    assert prompts.NEUTRAL_GREETING in product.requests(room)[0].instructions
     assert lines(log, "[MEMORY OFF]")
     assert not product.file.exists()
     assert lines(log, "[PROFILE CREATE]", "[MEMORY STORED]") == []
@@ -355,7 +355,7 @@ async def test_two_first_calls_of_one_person_at_once_get_one_first_greeting(prod
         for room in rooms:
             room.close()
         await worker.idle()
-    first = [prompts.FIRST_GREETING in spoken_instructions(product.requests(room)[0]) for room in rooms]
+    first = [prompts.FIRST_GREETING in product.requests(room)[0].instructions for room in rooms]
     assert sorted(first) == [False, True]
     assert len(product.profiles()) == 1
 
@@ -368,13 +368,9 @@ async def test_somebody_who_comes_back_is_greeted_as_known(product: Product, ser
             await worker.job(room.name)
             await product.greeted(room)
             await over(worker, room)
-    greetings = [spoken_instructions(product.requests(room)[0]) for room in rooms]
+    greetings = [product.requests(room)[0].instructions for room in rooms]
     assert prompts.FIRST_GREETING in greetings[0] and prompts.RETURN_GREETING not in greetings[0]
     assert prompts.RETURN_GREETING in greetings[1] and prompts.FIRST_GREETING not in greetings[1]
-
-
-def spoken_instructions(request: Request) -> str:
-    return "\n".join(item.text_content or "" for item in request.chat_ctx.messages() if item.role != "user")
 
 
 async def test_a_turn_that_is_delivered_twice_is_stored_once(
