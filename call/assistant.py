@@ -20,7 +20,7 @@ from memory.language.named_facts import category_of
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
 from memory.records import Category
-from memory.sessions.session import SessionMemory
+from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
 from voice.failure import patiently
 
@@ -198,7 +198,7 @@ class Assistant(Agent):
         try:
             with metrics.RECALL_SECONDS.time():
                 return self._remembering.brief(question, already_said)
-        except NoSessionUser as error:
+        except SessionClosed as error:
             log.error("[MEMORY REFUSED] %s", error)
             metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()
             return ""

@@ -11,10 +11,9 @@ from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
 import metrics
 from call.services import Services
-from identity import NoSessionUser
 from memory.curation.extraction import extracted
 from memory.records import Turn
-from memory.sessions.session import SessionMemory
+from memory.sessions.session import SessionClosed, SessionMemory
 from memory.sessions.summary import LAST_TURNS, request_for_summary
 from memory.stores.protocol import StoreError
 from room.tasks import Tasks
@@ -37,7 +36,7 @@ def keep_turns(
     async def capture(turn: Turn) -> None:
         try:
             await remembering.capture(turn, extract)
-        except (StoreError, NoSessionUser) as error:
+        except (StoreError, SessionClosed) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 
     def on_item(event: ConversationItemAddedEvent) -> None:

@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
-from identity import NoSessionUser, printable
 from memory.language.statements import Statement, statements_in
 from memory.recall.brief import brief
 from memory.records import (
@@ -51,6 +50,10 @@ class Extract(Protocol):
     def __call__(self, turn: str, *, before: Statement | None) -> Awaitable[Sequence[Statement]]: ...
 
 
+class SessionClosed(LookupError):
+    """The session has ended: nothing may be read or written for its user any more."""
+
+
 class MemoryOff(Exception):
     """This session keeps nothing: its identity is anonymous."""
 
@@ -67,7 +70,7 @@ class _Stated:
 class SessionMemory(OpenSession):
     """The memory of one session, of the user it was opened for, whoever is bound where it is called.
 
-    Pair with `close`: after it every method that writes or reads raises `NoSessionUser`.
+    Pair with `close`: after it every method that writes or reads raises `SessionClosed`.
     """
 
     def __init__(self, user: UUID, live: LiveMemories, loops: Loops, timing: Timing, *, remembered: bool) -> None:
@@ -261,7 +264,7 @@ class SessionMemory(OpenSession):
 
     def _must_be_open(self) -> None:
         if self._closed:
-            raise NoSessionUser("this session has ended: nothing may be read or written for its user any more")
+            raise SessionClosed("this session has ended: nothing may be read or written for its user any more")
 
     def _put(self, what: str, write: Callable[[], Coroutine[Any, Any, object]]) -> bool:
         return self._store.outbox.put(what, write)
@@ -408,8 +411,8 @@ def log_stored(user: UUID, memories: Sequence[Memory]) -> None:
 
 
 def log_name(memory: Memory) -> str:
-    """Its key; of one that was named by the person's own words ("sister_anna") only when it was said."""
-    return printable(memory.key if memory.source is None else statement_key(memory.said_at))
+    """When it was said: its key may be made of the person's words ("allergy_penicillin")."""
+    return statement_key(memory.said_at)
 
 
 def checked(name: str, text: str, longest: int) -> str:

@@ -124,11 +124,13 @@ class Call:
 
 
 _INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
-_BLOCK = re.compile(r"^<(memory|earlier_conversation)>\n.*?</\1>(?:\n\n|$)", re.DOTALL)
+_BLOCKS = re.compile(
+    r"^(?:<memory>\n.*?</memory>\n\n)?(?:<earlier_conversation>\n.*?</earlier_conversation>(?:\n\n|$))?", re.DOTALL
+)
 
 
 def _bare(text: str) -> str:
-    return _INSTRUCTIONS.sub("", _BLOCK.sub("", text)).strip()
+    return _INSTRUCTIONS.sub("", _BLOCKS.sub("", text)).strip()
 
 
 @dataclass(frozen=True)

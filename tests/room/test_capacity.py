@@ -257,7 +257,7 @@ def test_each_of_two_workers_on_a_machine_can_have_a_port_of_its_own() -> None:
     assert ports() == [ServerEnvOption.getvalue(framework, devmode) for devmode in (True, False)]
     assert ports(worker_port=9001) == [9001, 9001]
     assert ports(worker_port=0) == [0, 0]
-    assert agent.server._port == agent.settings.room.port
+    assert agent.server._port == agent.services.settings.room.port
 
 
 def test_the_shipped_worker_decides_by_its_capacity() -> None:

@@ -310,7 +310,7 @@ def tells_a_story(request: Request) -> str:
 def blocks_in(request: Request) -> list[str]:
     """The memories that the model is shown."""
     texts = [item.text_content or "" for item in request.chat_ctx.messages() if item.role == "user"]
-    return [text for text in texts if text.startswith("<memory>")]
+    return [f"{text.partition('</memory>')[0]}</memory>" for text in texts if text.startswith("<memory>")]
 
 
 def block_in(request: Request) -> str:

@@ -304,7 +304,7 @@ async def test_only_who_holds_the_lease_sweeps_and_it_sweeps_again_and_again(hou
         with suppress(asyncio.CancelledError):
             await running
     assert [each.id for each in house.ended] == [dead.id, again.id]
-    assert house._own._connection is None, "who stops leaves no connection behind"
+    assert house._own._writer._db is None, "who stops leaves no connection behind"
 
 
 async def test_an_outage_does_not_end_the_housekeeping(house: House) -> None:

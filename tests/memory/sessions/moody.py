@@ -35,18 +35,22 @@ class Moody(SqliteStore):
         self.asked = 0
         self.asked_again = asyncio.Event()
 
-    async def _transact(
-        self,
-        begin: str,
-        run: Callable[[sqlite3.Connection], T],
-        then: Callable[[sqlite3.Connection], None] | None = None,
+    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        await self._by_mood()
+        return await super()._read(run)
+
+    async def _write(
+        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
     ) -> T:
+        await self._by_mood()
+        return await super()._write(run, then)
+
+    async def _by_mood(self) -> None:
         self.asked += 1
         self.asked_again.set()
         await self.gate.wait()
         if self.down:
             raise StoreError("the store is down")
-        return await super()._transact(begin, run, then)
 
 
 async def start(

@@ -14,11 +14,11 @@ from uuid import UUID
 import pytest
 
 import memory.sessions.session
-from identity import NoSessionUser, set_session_user
+from identity import set_session_user
 from memory.language.statements import statements_in
 from memory.manager import MemoryManager, MemoryOff
 from memory.records import MAX_THREAD_CHARACTERS, MAX_TURN_CHARACTERS, Turn
-from memory.sessions.session import SessionMemory
+from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from tests.memory.sessions.moody import CAT, HASTY, Moody, rows, start, texts
@@ -306,7 +306,7 @@ async def test_after_it_is_closed_nothing_is_written_or_read(alice: SessionMemor
         lambda: alice.summarise("too late"),
         lambda: alice.brief("cat"),
     ):
-        with pytest.raises(NoSessionUser):
+        with pytest.raises(SessionClosed):
             refused()
     for refused in (
         alice.load,
@@ -315,7 +315,7 @@ async def test_after_it_is_closed_nothing_is_written_or_read(alice: SessionMemor
         lambda: alice.capture(turn(CAT)),
         lambda: start(alice),
     ):
-        with pytest.raises(NoSessionUser):
+        with pytest.raises(SessionClosed):
             await refused()
     assert texts(path) == rows(path, "memories") == rows(path, "conversations")[1:] == []
 
