@@ -16,7 +16,7 @@ import sys
 import threading
 from types import FrameType
 
-from offline.server import HOST, OfflineServer, shared_ear
+from offline.api.server import HOST, OfflineServer, shared_ear
 
 
 def main() -> int:

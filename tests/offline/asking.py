@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from offline.brain import Call, Say, answer
+from offline.brain.answer import Call, Say, answer
 
 Message = dict[str, Any]
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import openai
 import pytest
 
-from offline.server import OfflineServer
+from offline.api.server import OfflineServer
 
 
 @pytest.fixture

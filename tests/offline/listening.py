@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from offline.ear import Ear, plain_words, read_audio
+from offline.speech.ear import Ear, plain_words, read_audio
 
 
 def heard_sentence(audio: Path | bytes, candidates: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.mouth import encode, speak
+from offline.speech.mouth import encode, speak
 from tests.offline.listening import heard_sentence, heard_words
 
 COLORS = ["blue", "red", "green"]

@@ -9,7 +9,7 @@ from livekit import rtc
 from livekit.agents import function_tool, llm, utils
 from livekit.plugins import openai as plugin
 
-from offline.server import OfflineServer
+from offline.api.server import OfflineServer
 
 SPEECH = Path(__file__).parents[1] / "fixtures" / "speech"
 
@@ -46,8 +46,8 @@ async def test_llm_greets_on_instructions_for_one_reply(server: OfflineServer) -
     model = plugin.LLM(model="any", base_url=server.base_url, api_key="none")
     context = llm.ChatContext.empty()
     context.add_message(role="system", content="You are Rapport.")
-    context.add_message(role="user", content="<memory>\n- 2026-11-20 FACT name: Alice\n</memory>")
-    context.add_message(role="system", content="You have spoken before. Greet the person.")
+    asked = "<instructions>\nGreet them with a welcome back.\n</instructions>"
+    context.add_message(role="user", content=f"<memory>\n- 2026-11-20 FACT name: Alice\n</memory>\n\n{asked}")
     said = await model.chat(chat_ctx=context).collect()
     assert said.text.startswith("Welcome back, Alice.")
     await model.aclose()

@@ -13,8 +13,8 @@ import av
 import openai
 import pytest
 
-from offline.ear import Ear, read_audio
-from offline.server import OfflineServer
+from offline.api.server import OfflineServer
+from offline.speech.ear import Ear, read_audio
 from tests.offline.asking import ALL_TOOLS, memory, tools, user
 
 SPEECH = Path(__file__).parents[1] / "fixtures" / "speech"
@@ -133,7 +133,7 @@ def seconds_of(audio: bytes) -> float:
 
 @pytest.fixture(scope="module")
 def spoken_seconds() -> float:
-    from offline.mouth import RATE, speak
+    from offline.speech.mouth import RATE, speak
 
     return len(speak(SAID)) / RATE
 

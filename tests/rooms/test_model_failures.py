@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from identity import livekit_identity_to_uuid
-from offline.faults import Endpoint, Mode
+from offline.api.faults import Endpoint, Mode
 from tests.offline.listening import heard_sentence
 from tests.rooms.person import Answer, Person
 from tests.stack.livekit_server import LiveKitServer

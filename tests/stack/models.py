@@ -9,8 +9,8 @@ import asyncio
 import threading
 from typing import Any, Self, cast
 
-from offline.faults import Endpoint
-from offline.server import OfflineServer, Record, shared_ear
+from offline.api.faults import Endpoint
+from offline.api.server import OfflineServer, Record, shared_ear
 
 
 class Models:

@@ -18,7 +18,7 @@ import agent
 from call.services import Services, Settings
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
-from offline.server import OfflineServer
+from offline.api.server import OfflineServer
 from tests.room.edge import Edge, EdgeRoom, edge
 from tests.room.worker import until, working
 from voice.failure import APOLOGY, HOLD_ON

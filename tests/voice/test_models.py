@@ -17,9 +17,9 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError
 from livekit.plugins import openai
 
 import voice.models
-from offline.ear import read_audio
-from offline.faults import Endpoint, Mode
-from offline.server import OfflineServer
+from offline.api.faults import Endpoint, Mode
+from offline.api.server import OfflineServer
+from offline.speech.ear import read_audio
 from voice.models import MEANWHILE, TIMEOUT, PatientSTT, PatientTTS, http_client
 from voice.session import prepare
 

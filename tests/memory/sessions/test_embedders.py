@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import memory.sessions.embedders
-import offline.server
+import offline.api.server
 from memory.recall.memories import RecallIndex
 from memory.records import Memory
 from memory.sessions.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
-from offline.faults import Mode
-from offline.server import OfflineServer
+from offline.api.faults import Mode
+from offline.api.server import OfflineServer
 from tests.memory.recall.test_memories import LIFE
 from voice.session import embeddings_client
 from voice.settings import VoiceSettings
@@ -170,7 +170,7 @@ async def test_vectors_of_another_size_than_before_are_refused(
     embedder: OpenAIEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await embedder.embed(["one"])
-    monkeypatch.setattr(offline.server, "_DIMENSIONS", 384)
+    monkeypatch.setattr(offline.api.server, "_DIMENSIONS", 384)
     with pytest.raises(EmbeddingsFailed, match="2 x 384 numbers for 2 texts, 1536 each wanted"):
         await embedder.embed(["one", "two"])
 

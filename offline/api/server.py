@@ -12,14 +12,15 @@ from typing import Any, Self, cast
 
 from aiohttp import BodyPartReader, web
 
-from offline import brain, wire
-from offline.ear import RATE as EAR_RATE
-from offline.ear import Ear, read_audio
-from offline.faults import Endpoint, Faults, Mode, Where
-from offline.mouth import CONTENT_TYPES, encode, speak
-from offline.mouth import RATE as MOUTH_RATE
-from offline.vectors import embed
-from offline.wire import BadRequest, Json, Reply, Upload
+from offline.api import wire
+from offline.api.faults import Endpoint, Faults, Mode, Where
+from offline.api.vectors import embed
+from offline.api.wire import BadRequest, Json, Reply, Upload
+from offline.brain.answer import answer
+from offline.speech.ear import RATE as EAR_RATE
+from offline.speech.ear import Ear, read_audio
+from offline.speech.mouth import CONTENT_TYPES, encode, speak
+from offline.speech.mouth import RATE as MOUTH_RATE
 
 HOST = "127.0.0.1"
 
@@ -191,7 +192,7 @@ async def _models(_: web.Request) -> web.StreamResponse:
 
 
 async def _chat(body: Json) -> Reply:
-    return wire.chat_reply(body, brain.answer(wire.messages_of(body), wire.tools_of(body)))
+    return wire.chat_reply(body, answer(wire.messages_of(body), wire.tools_of(body)))
 
 
 async def _transcription(upload: Upload) -> Reply:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from offline.brain import Call, Say
+from offline.brain.answer import Call, Say
 
 Json = dict[str, Any]
 

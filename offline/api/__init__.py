@@ -1,0 +1,1 @@
+"""OpenAI's HTTP API, as far as the worker asks it."""

@@ -1,0 +1,196 @@
+"""The toy that answers without a model: honest, and with nothing of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from offline.brain.answer import OFFLINE, Call, answer
+from tests.offline.asking import ALL_TOOLS, assistant, call, called, decide, memory, say, user
+
+TOLD = ("my favorite color is blue", "My cat is called Tilda.", "I work as a carpenter", "we moved to Lisbon")
+FOUND = "- 2026-11-20 PREFERENCE favorite_color: my favorite color is blue"
+
+
+def instructed(text: str, before: str = "") -> dict[str, str]:
+    return user(f"{before}<instructions>\n{text}\n</instructions>")
+
+
+def block(*lines: str) -> str:
+    return str(memory(*lines)["content"]) + "\n\n"
+
+
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [
+        ("what is my favorite color", "Your favorite color is blue."),
+        ("What's my favourite colour?", "Your favorite color is blue."),
+        ("what is my cat called", "Your cat is called Tilda."),
+        ("who is Tilda?", "Your cat is called Tilda."),
+        ("what is my job", "You work as a carpenter."),
+        ("where do I live", "You moved to Lisbon."),
+        ("tell me my favorite color", "Your favorite color is blue."),
+    ],
+)
+def test_it_answers_with_the_line_that_shares_most_in_second_person(question: str, answered: str) -> None:
+    lines = (*TOLD[:3], "- 2026-11-20 FACT home_city: we moved to Lisbon")
+    assert say(user(block(*lines) + question)) == answered
+    assert say(*map(user, TOLD[:2]), user(question)) == answered or "Tilda" not in answered
+
+
+def test_what_was_said_in_this_conversation_is_known_and_the_last_of_it_holds() -> None:
+    assert say(
+        user("my favorite color is red"),
+        assistant("Got it."),
+        user("my favorite color is green"),
+        user("what is my favorite color"),
+    ) == ("Your favorite color is green.")
+
+
+@pytest.mark.parametrize(
+    "question", ["what is my favorite color", "what is my name", "where do I live", "how old am I"]
+)
+@pytest.mark.parametrize("known", [(), ("I love my favorite chair", "my sister is a painter")])
+def test_what_it_was_not_told_it_does_not_know(question: str, known: tuple[str, ...]) -> None:
+    told = say(user((block(*known) if known else "") + question))
+    assert told.startswith("I don't know ")
+    assert told.endswith(" yet.")
+
+
+def test_it_names_what_it_does_not_know() -> None:
+    assert say(user("what is my favorite color")) == "I don't know your favorite color yet."
+
+
+def test_what_others_told_another_time_is_not_there() -> None:
+    first = say(user(block(*TOLD) + "what is my favorite color"))
+    assert "blue" in first
+    assert "don't know" in say(user("what is my favorite color"))
+
+
+def test_a_request_is_answered_alike_each_time() -> None:
+    messages = [memory(*TOLD), user("what is my cat called")]
+    assert answer(messages) == answer(messages)
+
+
+def test_it_looks_before_it_says_that_it_does_not_know() -> None:
+    asked = user("what is my favorite color")
+    assert call(asked) == Call("recall", {"query": "what is my favorite color"})
+    assert say(asked, called("recall", FOUND), offered=ALL_TOOLS) == "Your favorite color is blue."
+    nothing = called("recall", "Nothing is remembered about that.")
+    assert say(asked, nothing, offered=ALL_TOOLS) == "I don't know your favorite color yet."
+
+
+def test_a_memory_that_is_off_is_said_to_be_off() -> None:
+    off = called("recall", "Your memory is off in this call: nothing was kept, found or deleted. Tell the person so.")
+    said = say(user("what is my favorite color"), off, offered=ALL_TOOLS)
+    assert said.startswith("I don't know your favorite color yet. My memory is off in this call")
+
+
+@pytest.mark.parametrize(
+    ("words", "answered"),
+    [
+        ("My favorite color is blue.", "Got it, your favorite color is blue."),
+        ("I've got two kids", "Got it, you've got two kids."),
+        ("hello", "Hello."),
+        ("thank you", "You are welcome."),
+        ("the weather is nice", OFFLINE),
+        ("what is the capital of France", OFFLINE),
+    ],
+)
+def test_it_acknowledges_what_it_is_told(words: str, answered: str) -> None:
+    assert say(user(words)) == answered
+
+
+def test_what_is_no_longer_so_is_told_of_the_past_alone() -> None:
+    lines = (
+        "- 2026-01-03 to 2026-11-02, no longer true: PREFERENCE favorite_color: my favorite color is red",
+        "- 2026-11-02 PREFERENCE favorite_color: my favorite color is blue",
+    )
+    assert "blue" in say(user(block(*lines) + "what is my favorite color"))
+    assert "red" in say(user(block(*lines) + "what was my favorite color before"))
+
+
+# -- by itself
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "said"),
+    [
+        ("You have never spoken with this person before. Greet them.", (), "Hello, I am Rapport."),
+        ("Greet them with a short welcome back, by name if you know it.", (), "Welcome back."),
+        (
+            "Greet them with a short welcome back.",
+            ("my cat is called Tilda",),
+            "Welcome back. Last time you told me that",
+        ),
+        (
+            "Greet them with a short welcome back.",
+            ("- 2026-11-20 FACT name: my name is alice",),
+            "Welcome back, Alice.",
+        ),
+        ("Greet this person and ask what you can do for them.", (), "Hello. What can I do for you?"),
+        ("Say goodbye in one short sentence.", (), "Goodbye."),
+        ("Ask in one short sentence whether they are still there.", (), "Are you still there?"),
+        ("A message that is too long for you to read. Tell them so.", (), "That was too long for me."),
+    ],
+)
+def test_it_speaks_first_as_instructed(asked: str, known: tuple[str, ...], said: str) -> None:
+    assert say(instructed(asked, block(*known) if known else "")).startswith(said)
+
+
+# -- tools
+
+
+def test_it_remembers_on_request() -> None:
+    asked = user("please remember that my badge is 7")
+    assert call(asked) == Call("remember", {"category": "FACT", "key": "badg", "value": "my badge is 7"})
+    done = called("remember", "Remembered: - 2026-11-20 FACT badg: my badge is 7")
+    assert say(asked, done, offered=ALL_TOOLS) == "I will remember that your badge is 7."
+    off = called(
+        "remember", "Your memory did not answer, and this was not done. Tell the person so; they may try again."
+    )
+    assert say(asked, off, offered=ALL_TOOLS) == "My memory did not answer, and this was not done."
+    assert "can not save" in say(asked)
+
+
+@pytest.mark.parametrize(
+    "words", ["what do you know about me", "what have I told you", "tell me everything you know about me"]
+)
+def test_it_reads_back_what_is_known(words: str) -> None:
+    assert call(user(words)) == Call("list_memories", {})
+    assert say(user(words), called("list_memories", FOUND), offered=ALL_TOOLS) == "Your favorite color is blue."
+    assert "Nothing yet" in say(user(words), called("list_memories", "Nothing is remembered."), offered=ALL_TOOLS)
+
+
+def test_it_forgets_what_it_finds_and_does_not_tell_it_any_more() -> None:
+    said, asked = user("my cat is called Tilda"), user("forget my cat")
+    found = called("recall", "- 2026-11-20 RELATIONSHIP cat_tilda: my cat is called Tilda")
+    gone = called("forget", "Forgotten: cat_tilda", keys=["cat_tilda"])
+    assert call(said, asked) == Call("recall", {"query": "my cat"})
+    assert call(said, asked, found) == Call("forget", {"keys": ["cat_tilda"]})
+    assert say(said, asked, found, gone, offered=ALL_TOOLS) == "Okay, I have forgotten your cat."
+    after = (said, asked, found, gone, assistant("Okay, I have forgotten your cat."), user("what is my cat called"))
+    assert "Tilda" not in str(decide(*after, offered=ALL_TOOLS))
+
+
+def test_it_does_not_claim_to_have_forgotten_what_it_does_not_find() -> None:
+    nothing = called("recall", "Nothing is remembered about that.")
+    assert say(user("forget my dog"), nothing, offered=ALL_TOOLS) == "There is nothing remembered about your dog."
+
+
+QUESTION = "Shall I forget everything that I know about you? Please answer yes or no."
+
+
+@pytest.mark.parametrize("yes", ["yes", "Yes, please.", "sure", "ok do it"])
+def test_everything_is_forgotten_with_the_persons_own_yes(yes: str) -> None:
+    asked = user("forget everything")
+    assert call(asked) == Call("forget_everything", {"confirmation": ""})
+    first = (asked, called("forget_everything", QUESTION), assistant(QUESTION))
+    assert say(asked, called("forget_everything", QUESTION), offered=ALL_TOOLS) == QUESTION
+    agreed = call(*first, user(yes))
+    assert (agreed.name, bool(agreed.arguments["confirmation"])) == ("forget_everything", True)
+
+
+@pytest.mark.parametrize("no", ["no", "no wait", "never mind", "what?", "yes I would not do that"])
+def test_nothing_is_forgotten_without_it(no: str) -> None:
+    said = decide(user("forget everything"), called("forget_everything", QUESTION), assistant(QUESTION), user(no))
+    assert not isinstance(said, Call)
