@@ -108,7 +108,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a job gets when it starts: whose turn of life this is, and what is known.
+    """What a job gets when it starts: the session it is in, and what is known of the person.
 
     A conversation is one person's on one thread; at most one session of it lives at a time, and several jobs (two
     devices, a job that died and its successor) may be in it. `turns` are the last of a resumed conversation, oldest

@@ -42,7 +42,8 @@ class Store(Protocol):
         Each replaces the value under its (category, key), which goes into the past, where it held until the new one's
         `said_at`; the same value again changes nothing but when and where it was said, and `expires_at`. What was said
         before the value that holds replaces nothing, whenever it comes: it goes into the past, where it held until the
-        next one that was said, and what holds is returned in its place. Of equal times the later call wins.
+        next one that was said (unless that is the same value), and what holds is returned in its place. Of equal times
+        the later call wins. What has expired is in nobody's way.
 
         One with a `source` is kept once: it is left out if a memory of that category and source was current or past
         before this call, so that one turn may state several things. Keys that begin with `STATEMENT_KEY` give way, see
@@ -75,7 +76,8 @@ class Store(Protocol):
         """Get or create the living session of (user, thread), and bring the job into it; makes the profile.
 
         The conversation is the thread's last one if something happened in it within `resume_within`, else a new one.
-        `turns` is how many of its last turns are wanted.
+        `turns` is how many of its last turns are wanted. A job that asks again, whatever may be resumed, gets the
+        session that it is in, and hears what it heard first.
         """
         ...
 

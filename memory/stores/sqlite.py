@@ -7,10 +7,11 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -87,16 +88,17 @@ class SqliteStore:
             )
             conversation = found or queries.new_conversation(db, user, thread)
             session, asks_again = queries.join_session(db, user, conversation, job, room)
+            resumed = found is not None and not asks_again
             return Session(
                 session,
                 conversation,
-                resumed=found is not None and not asks_again,
+                resumed=resumed,
                 profile=profile,
                 created=created,
                 memories=queries.held(db, user),
                 past=queries.past_of(db, user),
                 turns=queries.last_turns(db, user, conversation, turns),
-                summary=None if found else queries.last_summary(db, user),
+                summary=None if resumed else queries.last_summary(db, user, besides=conversation),
             )
 
         return await self._write(run)
@@ -235,7 +237,7 @@ class _Connection:
         self._path = path
         self._begin = begin
         self._busy_seconds = busy_seconds
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: _Thread | None = None
         self._db: sqlite3.Connection | None = None
 
     async def transact(
@@ -244,11 +246,9 @@ class _Connection:
         """What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
         happen behind a later call's back."""
         given_up = threading.Event()
-        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="rapport-store")
+        self._thread = self._thread or _Thread()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._transaction, run, then, given_up
-            )
+            return await asyncio.wrap_future(self._thread.submit(lambda: self._transaction(run, then, given_up)))
         except asyncio.CancelledError:
             given_up.set()
             raise
@@ -257,8 +257,8 @@ class _Connection:
         """Waits for what is being done, for so long; a thread whose disk hangs is left behind."""
         thread, self._thread = self._thread, None
         if thread:
-            closing = asyncio.get_running_loop().run_in_executor(thread, self._close)
-            thread.shutdown(wait=False)
+            closing = asyncio.wrap_future(thread.submit(self._close))
+            thread.stop()
             await asyncio.wait({closing}, timeout=_CLOSE_SECONDS)
 
     def _close(self) -> None:
@@ -291,3 +291,39 @@ class _Connection:
             raise StoreRefused(f"the embedded store at {self._path} refused it: {error}") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the embedded store at {self._path} failed: {error}") from error
+
+
+class _Thread:
+    """Does one call after another. A process that ends does not wait for it, as it would for the threads of a
+    `ThreadPoolExecutor`: what waits for a disk that hangs never ends."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=_do_each, args=(self._calls,), name="rapport-store", daemon=True).start()
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """A call whose future is cancelled before its turn is not done."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
+
+        self._calls.put(run)
+        return future
+
+    def stop(self) -> None:
+        """When it has done what it was given."""
+        self._calls.put(None)
+
+    def __del__(self) -> None:
+        self.stop()
+
+
+def _do_each(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    while call := calls.get():
+        call()
+        del call  # or the store that it belongs to would live on while the thread waits

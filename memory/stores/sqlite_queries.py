@@ -108,11 +108,10 @@ def _keep(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
         memory = _under_free_key(db, user, memory)
     if memory.conversation and not owns(db, user, memory.conversation):
         memory = replace(memory, conversation=None)
-    if (held := _under_key_of(db, user, memory)) and held.said_at > memory.said_at:
-        if held.value != memory.value:
-            _keep_in_the_past(db, user, memory, until=held.said_at)
-        return held
     this, said_at = (str(user), memory.category, memory.key, memory.value), timestamp(memory.said_at)
+    if newer := held(db, user, "category = ? and key = ? and said_at > ?", memory.category, memory.key, said_at):
+        _keep_in_the_past(db, user, memory, newer[0])
+        return newer[0]
     db.execute(
         f"insert or ignore into memory_history ({_COLUMNS}, until) select {_COLUMNS}, ? from memories"
         " where user_id = ? and category = ? and key = ? and value <> ?",
@@ -134,22 +133,24 @@ def _under_key_of(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory 
     return _memory(row) if row else None
 
 
-def _keep_in_the_past(db: sqlite3.Connection, user: UUID, memory: Memory, until: datetime) -> None:
-    """It held until the next one that was said, at the latest until then."""
+def _keep_in_the_past(db: sqlite3.Connection, user: UUID, memory: Memory, held: Memory) -> None:
+    """It held until the next one that was said under its key, and what was said before it held until then."""
     said_at, key = timestamp(memory.said_at), "user_id = ? and category = ? and key = ?"
     this = (str(user), memory.category, memory.key)
-    known = f"select 1 from memory_history where {key} and value = ? and said_at = ?"
-    if db.execute(known, (*this, memory.value, said_at)).fetchone():
-        return
-    following = f"select min(said_at) from memory_history where {key} and said_at > ?"
-    (next_said_at,) = db.execute(following, (*this, said_at)).fetchone()
+    told: list[Row] = db.execute(
+        f"select value, said_at from memory_history where {key} and said_at >= ? order by seq", (*this, said_at)
+    ).fetchall()
+    later = [*(row for row in told if row[1] > said_at), (held.value, timestamp(held.said_at))]
+    next_value, until = min(later, key=lambda row: row[1])
+    if next_value == memory.value or (memory.value, said_at) in told:
+        return  # the same value again
     db.execute(
-        f"update or ignore memory_history set until = ? where {key} and said_at < ? and until > ?",
+        f"update or ignore memory_history set until = ? where {key} and said_at <= ? and until > ?",
         (said_at, *this, said_at, said_at),
     )
     db.execute(
         f"insert into memory_history ({_COLUMNS}, until) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*_row(user, memory), min(next_said_at or timestamp(until), timestamp(until))),
+        (*_row(user, memory), until),
     )
 
 
@@ -223,7 +224,7 @@ def join_session(db: sqlite3.Connection, user: UUID, conversation: UUID, job: st
     ).fetchall()
     living = next((row for row in sessions if row[2] is None), None)
     jobs: list[str] = json.loads(living[1]) if living else []
-    asks_again = living is not None and len(sessions) == 1 and jobs == [job]
+    asks_again = living is not None and len(sessions) == 1 and jobs[0] == job
     if job not in jobs:
         jobs.append(job)
     session = living[0] if living else str(uuid4())
@@ -268,11 +269,12 @@ def last_turns(db: sqlite3.Connection, user: UUID, conversation: UUID, count: in
     return [Turn(row[0], row[1], row[2], datetime.fromisoformat(row[3]), bool(row[4])) for row in reversed(rows)]
 
 
-def last_summary(db: sqlite3.Connection, user: UUID) -> str | None:
-    """That of the latest conversation that has one: a call in which nobody said anything leaves none."""
+def last_summary(db: sqlite3.Connection, user: UUID, besides: UUID) -> str | None:
+    """That of the latest other conversation that has one: a call in which nobody said anything leaves none."""
     row = db.execute(
-        "select summary from conversations where user_id = ? and summary is not null order by active_at desc limit 1",
-        (str(user),),
+        "select summary from conversations where user_id = ? and id <> ? and summary is not null"
+        " order by active_at desc limit 1",
+        (str(user), str(besides)),
     ).fetchone()
     return row[0] if row else None
 

@@ -1,4 +1,4 @@
-"""The store on a Supabase project: every method is one call of one SQL function (`sql/`), over PostgREST.
+"""The store on a Supabase project: every method is one request to PostgREST, all but two for one SQL function (`sql/`).
 
 With a signing key whatever concerns one person runs under a token of theirs, and the database refuses the rest; only
 making sure of a profile and what concerns the whole deployment take the privileged key.

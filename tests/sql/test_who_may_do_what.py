@@ -170,6 +170,7 @@ INTERNAL = {
     "hold_profile": Call(lambda user, _: {"p_user_id": user, "p_email": "bob@example.com"}, NOT_ALLOWED),
     "hold_conversation_of": Call(lambda user, her: {"p_user_id": user, "p_session_id": her.session}, None),
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
 }
 CALLS = PERSONS | WORKERS
 EVERYTHING = CALLS | INTERNAL
@@ -602,7 +603,7 @@ def test_the_key_alone_is_nobody(standing: Database, role: str, alice: Life) -> 
 # -- the person
 
 
-@pytest.mark.parametrize("name", [*WORKERS, "memory_replaced"])
+@pytest.mark.parametrize("name", [*WORKERS, "memory_replaced", "memory_late"])
 def test_a_person_may_not_call_what_is_the_workers(as_bob: Asking, bob: Life, name: str) -> None:
     assert answer(as_bob, name, EVERYTHING[name].arguments(bob.user, bob)) == NOT_ALLOWED
 

@@ -246,6 +246,31 @@ async def test_in_whatever_order_values_come_the_last_one_said_holds(store: Stor
         assert await store.past(ALICE) == [Past(BY_TIME[i], BY_TIME[i + 1].said_at) for i in range(3)], order
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (1, 0, 2)])
+async def test_a_value_that_came_back_held_twice_in_whatever_order_it_comes(
+    store: Store, order: tuple[int, ...]
+) -> None:
+    told = [said(city, later=minute * 60, source=f"turn-{minute}") for minute, city in enumerate("aba")]
+    for place in order:
+        await store.remember(ALICE, [told[place]])
+    assert await store.memories(ALICE) == [told[2]]
+    assert await store.past(ALICE) == [Past(told[0], told[1].said_at), Past(told[1], told[2].said_at)]
+
+
+async def test_of_two_late_values_of_one_time_the_later_call_wins(store: Store) -> None:
+    blue, green, red = said("blue"), said("green"), said("red", later=60)
+    for memory in (red, blue, green):
+        await store.remember(ALICE, [memory])
+    assert await store.past(ALICE) == [Past(blue, NOON), Past(green, red.said_at)]
+
+
+async def test_what_is_told_late_holds_where_what_was_said_later_has_expired(store: Store) -> None:
+    await store.remember(ALICE, [said("green", later=60, expires_at=NOON + timedelta(minutes=2))])
+    blue = said("blue")
+    assert await store.remember(ALICE, [blue]) == [blue]
+    assert (await store.memories(ALICE), await store.past(ALICE)) == ([blue], [])
+
+
 async def test_what_holds_is_returned_for_what_came_late(store: Store) -> None:
     porto, rome = said("Porto", "home_city", FACT, later=600), said("Rome", "home_city", FACT)
     await store.remember(ALICE, [porto])
@@ -555,6 +580,19 @@ async def test_where_nothing_is_resumed_a_second_try_doubles_nothing(store: Stor
     assert (other.conversation != first.conversation, other.resumed) == (True, False)
 
 
+@pytest.mark.parametrize("joined", [False, True])
+async def test_a_second_try_hears_what_the_first_one_heard(store: Store, joined: bool) -> None:
+    before = await started(store, job="job-0", resume_within=LONG_AGO)
+    await store.summarise(ALICE, before.conversation, "They said hello.")
+    first = await started(store, resume_within=LONG_AGO)
+    if joined:
+        await started(store, job="job-2")
+    await store.summarise(ALICE, first.conversation, "They said good-bye.")
+    again = await started(store, resume_within=LONG_AGO)
+    assert first.summary == "They said hello."
+    assert again == first
+
+
 async def test_a_conversation_exists_until_it_is_erased_and_for_its_person_alone(store: Store) -> None:
     room = await started(store)
     assert await store.conversation_exists(ALICE, room.conversation)
@@ -571,6 +609,13 @@ async def test_the_words_of_a_turn_are_its_persons(store: Store) -> None:
     assert await store.turn_text(BOB, room.conversation, "item_1") is None
     assert await store.turn_text(ALICE, _SOMETHING, "item_1") is None
     assert await store.turn_text(ALICE, room.conversation, "item_2") is None
+
+
+@pytest.mark.parametrize("name", ["a.b,c", "(a)", '"a"', "a&b=c#d%20?", "a b\\", "in.(a)", "null", "*", "tür"])
+async def test_a_turn_is_found_by_its_very_id(store: Store, name: str) -> None:
+    room = await started(store)
+    await store.append_turns(ALICE, room.conversation, [turn("another"), turn("hello there", name=name)])
+    assert await store.turn_text(ALICE, room.conversation, name) == "hello there"
 
 
 async def test_a_resumed_conversation_needs_no_summary(store: Store) -> None:

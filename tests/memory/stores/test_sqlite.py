@@ -383,7 +383,12 @@ async def test_a_read_does_not_wait_for_writes_that_were_given_up(path: Path, st
 async def test_a_disk_that_hangs_holds_up_no_other_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names are looked up in the event loop's own threads, of which there are few."""
     answered = threading.Event()
-    monkeypatch.setattr(sqlite_store, "open_file", lambda *_: answered.wait(30))
+
+    def hang(*_: object) -> None:
+        answered.wait(30)
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(sqlite_store, "open_file", hang)
     stores = [SqliteStore(path) for _ in range((os.cpu_count() or 1) + 8)]
     calls = [asyncio.create_task(store.memories(ALICE)) for store in stores]
     try:
@@ -394,6 +399,35 @@ async def test_a_disk_that_hangs_holds_up_no_other_thread(path: Path, monkeypatc
     finally:
         answered.set()
         await asyncio.gather(*calls, return_exceptions=True)
+
+
+_HANGS = """
+import asyncio, sys, threading, uuid
+from pathlib import Path
+from memory.stores import sqlite
+
+sqlite.open_file = lambda *_: threading.Event().wait()
+
+async def ask() -> None:
+    store = sqlite.SqliteStore(Path(sys.argv[1]))
+    call = asyncio.ensure_future(store.memories(uuid.uuid4()))
+    await asyncio.wait({call}, timeout=0.1)
+    if sys.argv[2] == "closed":
+        await store.aclose()
+
+asyncio.run(ask())
+"""
+
+
+@pytest.mark.parametrize("closed", ["closed", "left open"])
+def test_a_process_ends_though_its_disk_hangs(path: Path, closed: str) -> None:
+    subprocess.run([sys.executable, "-c", _HANGS, str(path), closed], cwd=ROOT, timeout=30, check=True)
+
+
+async def test_a_store_that_nobody_holds_any_more_leaves_no_thread(path: Path) -> None:
+    before = threading.active_count()
+    await SqliteStore(path).remember(ALICE, [said()])
+    await until(lambda: threading.active_count() <= before, "the thread to end")
 
 
 async def test_closed_stores_leave_no_file_and_no_thread(path: Path) -> None:
