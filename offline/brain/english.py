@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
-import Stemmer
+import Stemmer  # pyright: ignore[reportMissingTypeStubs]
 
-_STEM: Any = Stemmer.Stemmer("english")  # pyright: ignore[reportUnknownMemberType]
+_STEM = cast("Callable[[str], str]", Stemmer.Stemmer("english").stemWord)  # pyright: ignore[reportUnknownMemberType]
 
 _EMPTY = frozenset(
     "a an the and or but so that this these those it its of in on at to for with from by as about into than then there"
@@ -82,9 +83,9 @@ def sentence(words: str) -> str:
 def content(words: str) -> list[str]:
     """The stems of the words that say something, in their order."""
     found = re.findall(r"[^\W_]+", words.lower().replace("favourite", "favorite"))
-    return [_STEM.stemWord(word) for word in found if word not in _EMPTY]
+    return [_STEM(word) for word in found if word not in _EMPTY]
 
 
 def alike(stem: str) -> set[str]:
     """The stem, and those in which it is often told."""
-    return {stem, *(_STEM.stemWord(word) for word in _ALIKE.get(stem, "").split())}
+    return {stem, *(_STEM(word) for word in _ALIKE.get(stem, "").split())}
