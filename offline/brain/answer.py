@@ -61,6 +61,8 @@ def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
     said = request.said.rstrip("?.! ")
     if not said:
         return Say(_by_itself(request))
+    if "forget_everything" in request.results:
+        return _forget_everything(request, said)
     if "yes or no" in request.said_before and not _FORGET.match(said):
         return _confirmation(request, said)
     for pattern, follow in _ORDERS:
@@ -167,7 +169,7 @@ def _forget(request: Request, said: str) -> Decision:
 
 
 def _confirmation(request: Request, said: str) -> Decision:
-    if _YES.match(said) or "forget_everything" in request.results:
+    if _YES.match(said):
         return _forget_everything(request, said)
     return Say("Okay, nothing was forgotten.")
 
