@@ -111,7 +111,7 @@ def _found(request: Request, question: str) -> Fact | None:
     for fact in request.facts:
         stems = fact.stems
         shared = sum(bool(words & stems) for words in wanted) / max(1, len(wanted))
-        fits = shared == 1 or bool(wanted and wanted[-1] & stems)
+        fits = (shared == 1 or bool(wanted and wanted[-1] & stems)) and english.tells_of(question, fact.words, stems)
         if fact.past <= asks_before and fits and shared >= _ENOUGH and (fact.past, shared) >= most:
             best, most = fact, (fact.past, shared)
     return best
@@ -159,7 +159,8 @@ def _forget(request: Request, said: str) -> Decision:
     if "forget" not in request.tools:
         return Say("I can not forget anything here.")
     wanted = set(english.content(what))
-    keys = [fact.key for fact in request.facts if fact.key and wanted and wanted <= fact.stems]
+    found = [fact for fact in request.facts if wanted and wanted <= fact.stems]
+    keys = [fact.key for fact in found if fact.key and english.tells_of(what, fact.words, fact.stems)]
     if keys:
         return Call("forget", {"keys": list(dict.fromkeys(keys))})
     if request.may_call("recall"):

@@ -56,6 +56,9 @@ _SECOND_PERSON = {
     "our": "your",
     "ours": "yours",
 }
+# "my sister lives in Rome": the sister; "my dentist appointment is today": the dentist appointment
+_SUBJECT = re.compile(r"(?:my|our) (\w+'s\b|\w+(?: \w+){0,2}(?= (?:is|are|was|were)\b)|\w+)", re.IGNORECASE)
+_OWNED = re.compile(r"\b(?:my|our) (\w+)", re.IGNORECASE)
 _FIRST_PERSON = re.compile(rf"\b(?:{'|'.join(_SECOND_PERSON)})\b", re.IGNORECASE)
 
 
@@ -89,3 +92,14 @@ def content(words: str) -> list[str]:
 def alike(stem: str) -> set[str]:
     """The stem, and those in which it is often told."""
     return {stem, *(_STEM(word) for word in _ALIKE.get(stem, "").split())}
+
+
+def tells_of(question: str, words: str, stems: set[str]) -> bool:
+    """May these words, with these stems, answer a question of the speaker's? "My sister lives in Rome" does not tell
+    where they live, nor "I live in Rome" where their sister does."""
+    if not is_about_the_speaker(question):
+        return True
+    asked = set[str]().union(*map(alike, content(question)))
+    subject = _SUBJECT.match(words)
+    of_them = not subject or bool(asked.intersection(content(subject[1])))
+    return of_them and all(alike(stem) & stems for stem in content(" ".join(_OWNED.findall(question))))

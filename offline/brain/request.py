@@ -67,7 +67,7 @@ class Request:
 
 def read(messages: Sequence[Message], tools: Sequence[Message] = ()) -> Request:
     """What the messages say, whose last is the person's or a tool's."""
-    request = Request(tools={str(tool["function"]["name"]) for tool in tools})
+    request = Request(tools={str(tool["function"]["name"]) for tool in tools if "function" in tool})
     names: dict[str, str] = {}
     for message in messages:
         text = _text(message)
@@ -80,7 +80,7 @@ def read(messages: Sequence[Message], tools: Sequence[Message] = ()) -> Request:
                     names[str(call["id"])] = name = str(call["function"]["name"])
                     request.arguments[name] = _arguments(call)
             case "tool":
-                name = names.get(str(message["tool_call_id"]), "")
+                name = names.get(str(message.get("tool_call_id")), "")
                 request.results[name] = text
                 _take_result(request, name, text)
             case _:  # standing instructions tell a toy nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from offline.brain.answer import OFFLINE, Call, answer
+from offline.brain.answer import OFFLINE, Call, Say, answer
 from tests.offline.asking import ALL_TOOLS, assistant, call, called, decide, memory, say, user
 
 TOLD = ("my favorite color is blue", "My cat is called Tilda.", "I work as a carpenter", "we moved to Lisbon")
@@ -194,3 +194,42 @@ def test_everything_is_forgotten_with_the_persons_own_yes(yes: str) -> None:
 def test_nothing_is_forgotten_without_it(no: str) -> None:
     said = decide(user("forget everything"), called("forget_everything", QUESTION), assistant(QUESTION), user(no))
     assert not isinstance(said, Call)
+
+
+# -- of whom it is told
+
+
+@pytest.mark.parametrize(
+    ("told", "question"),
+    [
+        ("my sister lives in Berlin", "where do I live"),
+        ("my brother works at Acme", "where do I work"),
+        ("my son is 5 years old", "how old am I"),
+        ("my cat is called Tilda", "what is my name"),
+        ("my daughter's favorite color is pink", "what is my favorite color"),
+        ("my brother's birthday is in May", "when is my birthday"),
+        ("my favorite color is blue", "what is my daughter's favorite color"),
+        ("I like green tea", "does my wife like green tea"),
+    ],
+)
+def test_what_is_told_of_one_answers_no_question_about_another(told: str, question: str) -> None:
+    assert say(memory(told), user(question)).startswith("I don't know ")
+
+
+@pytest.mark.parametrize("words", ["forget where I live", "forget my job", "forget my name"])
+def test_what_is_told_of_another_is_not_forgotten_with_it(words: str) -> None:
+    others = memory("my sister lives in Rome", "my brother has a job", "my cat's name is Tilda")
+    assert call(others, user(words)).name == "recall"
+
+
+def test_what_is_told_of_ones_own_in_more_words_answers() -> None:
+    told = memory("my dentist appointment is on Tuesday", "my sister Anna lives in Rome", "my age is 34")
+    assert "Tuesday" in say(told, user("when is my appointment"))
+    assert "Rome" in say(told, user("where does my sister live"))
+    assert "Anna" in say(told, user("who is Anna"))
+    assert "34" in say(told, user("how old am I"))
+
+
+@pytest.mark.parametrize("odd", [{"role": "tool", "content": "x"}, {"role": "user"}])
+def test_a_message_without_what_is_usual_breaks_nothing(odd: dict[str, str]) -> None:
+    assert isinstance(answer([odd, user("what is my name")], [{"type": "web_search"}]), Say)
