@@ -14,5 +14,5 @@ async def server() -> AsyncIterator[OfflineServer]:
 
 @pytest.fixture
 async def client(server: OfflineServer) -> AsyncIterator[openai.AsyncClient]:
-    async with openai.AsyncClient(base_url=server.base_url, api_key="none", max_retries=0, timeout=10) as client:
+    async with openai.AsyncClient(base_url=server.base_url, api_key="none", max_retries=0, timeout=60) as client:
         yield client
