@@ -89,7 +89,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         "memory/__pycache__/store.cpython-313.pyc",
         "console-recordings/call.wav",
         "bench/imports.py",
-        "offline/server.py",
+        "offline/api/server.py",
         "talk.py",
         "terminal/process.py",
         "tests/conftest.py",
