@@ -36,7 +36,7 @@ from identity import (
 )
 from memory.operate.housekeeping import Housekeeping
 from memory.records import Profile
-from memory.settings import open_store, preload_modules, prepare_store, why_off
+from memory.settings import open_store, preload_modules, prepare_embedder, prepare_store, why_off
 from room.capacity import Capacity
 from room.console import end_with_the_console
 from room.dispatch import is_superfluous, leave, withdraw
@@ -94,6 +94,7 @@ def prewarm(proc: JobProcess, services: Services = services) -> None:
     proc.userdata["services"] = services
     proc.userdata["prepared"] = services.prepare()
     prepare_store(services.settings.memory)
+    prepare_embedder(services.settings.memory)
 
 
 async def entrypoint(ctx: JobContext) -> None:
@@ -162,6 +163,7 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         lambda: open_store(settings.memory),
         settings.memory.transcript_retention_days,
         on_ended=lambda session: metrics.SESSIONS_ENDED.labels(session.end_reason).inc(),
+        prepare=lambda: prepare_store(settings.memory),
     )
     Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server)
     chores = Tasks()

@@ -113,13 +113,17 @@ def preload_modules(settings: MemorySettings) -> list[str]:
 
 
 def prepare_store(settings: MemorySettings) -> None:
-    """Import and make, before a job has somebody waiting, what its store and its vectors need. Opens no connection."""
+    """Import and make, before anybody waits, what the store needs. Opens no connection."""
+    if why_off(settings) is None and settings.supabase_url is not None:
+        from memory.stores.supabase import prepare  # noqa: PLC0415
+
+        prepare()
+
+
+def prepare_embedder(settings: MemorySettings) -> None:
+    """The same for vectors."""
     if settings.embeddings == "local":
         from memory.sessions.embedders import EmbeddingsOff, LocalEmbedder  # noqa: PLC0415 - who has no vectors need not have it
 
         with suppress(EmbeddingsOff):  # each call says so
             LocalEmbedder()
-    if why_off(settings) is None and settings.supabase_url is not None:
-        from memory.stores.supabase import prepare  # noqa: PLC0415
-
-        prepare()

@@ -36,16 +36,19 @@ class Housekeeping:
         retention_days: int,
         on_ended: Callable[[SessionRecord], None],
         *,
+        prepare: Callable[[], None] = lambda: None,
         pause: float = 10.0,
         deadline: float = 10.0,
         lease_deadline: float = 3.0,
     ) -> None:
-        """`open_store` makes a store for the running event loop; turns older than `retention_days` are deleted.
+        """`open_store` makes a store for the running event loop; `prepare` imports, in a thread before that, what takes
+        longer than the lease may. Turns older than `retention_days` are deleted.
 
         `pause` is between two sweeps, `deadline` for one, and `lease_deadline` for the lease: who asks for that sends
         agents to people who wait in silence, and gives up after five seconds.
         """
         self._open_store = open_store
+        self._prepare = prepare
         self._retention = timedelta(days=retention_days)
         self._on_ended = on_ended
         self._pause = pause
@@ -59,8 +62,9 @@ class Housekeeping:
         """Is this the worker that looks after the deployment now? Without a store to say so, each one is: what two
         do at once does no harm."""
         try:
+            store = await self._opened()
             async with asyncio.timeout(self._lease_deadline):
-                ours = await self._opened().take_lease("housekeeping", _HOLDER, _LEASE_SECONDS)
+                ours = await store.take_lease("housekeeping", _HOLDER, _LEASE_SECONDS)
         except (StoreError, TimeoutError) as error:
             self._failed(error)
             return True
@@ -83,9 +87,11 @@ class Housekeeping:
         now = datetime.now(UTC)
         try:
             async with asyncio.timeout(self._deadline):
-                ended = await self._opened().end_abandoned(now - timedelta(seconds=_ABANDONED_SECONDS), "worker died")
+                ended = await (await self._opened()).end_abandoned(
+                    now - timedelta(seconds=_ABANDONED_SECONDS), "worker died"
+                )
                 if now - self._purged > _PURGE_EVERY:
-                    await self._opened().purge(now - self._retention)
+                    await store.purge(now - self._retention)
                     self._purged = now
         except (StoreError, TimeoutError) as error:
             self._failed(error)
@@ -95,8 +101,10 @@ class Housekeeping:
             log.warning("[SESSION SWEPT] its worker died, session: %s of user: %s", record.id, record.user)
             self._on_ended(record)
 
-    def _opened(self) -> Store:
-        self._store = self._store or self._open_store()
+    async def _opened(self) -> Store:
+        if self._store is None:
+            await asyncio.to_thread(self._prepare)
+            self._store = self._store or self._open_store()
         return self._store
 
     def _failed(self, error: Exception) -> None:

@@ -123,14 +123,16 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-_INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
+INSTRUCTIONS = re.compile(r"<instructions>\n(.*?)\n</instructions>", re.DOTALL)
 _BLOCKS = re.compile(
     r"^(?:<memory>\n.*?</memory>\n\n)?(?:<earlier_conversation>\n.*?</earlier_conversation>(?:\n\n|$))?", re.DOTALL
 )
 
 
-def _bare(text: str) -> str:
-    return _INSTRUCTIONS.sub("", _BLOCKS.sub("", text)).strip()
+def bare(text: str) -> str:
+    """What of a message is the conversation's: neither instructions, nor memories, nor a stage direction."""
+    said = INSTRUCTIONS.sub("", _BLOCKS.sub("", text)).strip()
+    return "" if said.startswith("(") and said.endswith(")") else said
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Request:
     def instructions(self) -> str:
         """The agent's own, and those for one reply."""
         return "\n".join(
-            "\n".join(_INSTRUCTIONS.findall(text)) if role == "user" else text
+            "\n".join(INSTRUCTIONS.findall(text)) if role == "user" else text
             for role, text in self._messages
             if role in ("system", "user")
         )
@@ -156,14 +158,14 @@ class Request:
     @property
     def told(self) -> list[tuple[str, str]]:
         """The conversation as the model sees it: who said what, without instructions, memories and stage directions."""
-        bare = [(role, _bare(text)) for role, text in self._messages if role in ("user", "assistant")]
-        return [(role, text) for role, text in bare if text and not (text.startswith("(") and text.endswith(")"))]
+        said = [(role, bare(text)) for role, text in self._messages if role in ("user", "assistant")]
+        return [(role, text) for role, text in said if text]
 
     @property
     def words(self) -> str:
         """The person's last words; empty where they have said nothing yet, and where the agent speaks by itself."""
         role, text = self._messages[-1]
-        if role == "user" and _INSTRUCTIONS.search(text):
+        if role == "user" and INSTRUCTIONS.search(text):
             return ""
         return next((text.split("\n\n")[-1] for role, text in reversed(self.told) if role == "user"), "")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from livekit import api
 
-from room.rules import alias
+from identity import pseudonym
 from tests.rooms.person import Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Models
@@ -147,7 +147,7 @@ async def test_who_loses_the_agent_in_mid_call_gets_another_that_knows_them(
     assert "I am Rapport" not in greeting.text
     assert answer.text == "Your favorite color is blue."
     assert [each.value for each in worker.kept(alice.identity)] == ["my favorite color is blue"]
-    assert len(worker.logged(f"[AGENT RESCUED] its job ended with -9, room: {alias(room)}")) == 1
+    assert len(worker.logged(f"[AGENT RESCUED] its job ended with -9, room: {pseudonym(room)}")) == 1
     assert len(worker.logged(f"Identity: {alice.identity}")) == 2
 
 
@@ -163,7 +163,7 @@ async def test_what_kills_three_agents_gets_no_fourth_and_each_had_the_same_task
             agent = await administrator.one_agent(room, besides=agent, seconds=10)
             await until(lambda: len(worker.jobs(room)) == died + 1, "a word of the job", 10)  # noqa: B023
             kill_job(worker, room)
-        await worker.logs(f"[AGENT GIVEN UP] 3 agents were sent and are gone, room: {alias(room)}")
+        await worker.logs(f"[AGENT GIVEN UP] 3 agents were sent and are gone, room: {pseudonym(room)}")
         dispatches = [each for each in await administrator.dispatches(room) if each.agent_name == worker.name]
 
         assert await administrator.agents(room) == []
@@ -196,7 +196,7 @@ async def test_an_agent_that_is_thrown_out_is_sent_again(
     """Its job ends as jobs do, so that its worker finds nothing wrong: only the sweep looks into the room."""
     async with _thrown_out(livekit_server, administrator, fresh("kitchen"), fresh("alice")) as agent:
         await administrator.one_agent(fresh("kitchen"), besides=agent)
-    await worker.logs(f"[SWEEP] people without an agent, one is sent, room: {alias(fresh('kitchen'))}")
+    await worker.logs(f"[SWEEP] people without an agent, one is sent, room: {pseudonym(fresh('kitchen'))}")
 
 
 @pytest.mark.thorough
@@ -219,7 +219,7 @@ async def test_whose_person_is_gone_for_good_is_not_sent_again_for_those_who_sta
         assert await administrator.dispatches(room) == []
     finally:
         await bob.leave()
-    assert not [line for line in worker.logged("[SWEEP]") if alias(room) in line["message"]]
+    assert not [line for line in worker.logged("[SWEEP]") if pseudonym(room) in line["message"]]
 
 
 @pytest.mark.soak

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from livekit import api
 
-from identity import pseudonym
+from tests.room.models import INSTRUCTIONS, bare
 from tests.rooms.person import DEPARTURE_SECONDS, Person
 from tests.stack.livekit_server import LiveKitServer
 from tests.stack.models import Asked, Models
@@ -92,16 +92,14 @@ def start(livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: 
 def told(asked: Asked) -> Turns:
     """The conversation as the model sees it when it is asked the first time: without instructions and memories."""
     messages: list[dict[str, Any]] = asked.of("chat")[0].body["messages"]
-    return [
-        (each["role"], each["content"])
-        for each in messages
-        if each["role"] in ("user", "assistant") and not str(each["content"]).startswith("<")
-    ]
+    said = [(each["role"], bare(str(each["content"]))) for each in messages if each["role"] in ("user", "assistant")]
+    return [(role, text) for role, text in said if text]
 
 
 def instructions(asked: Asked) -> str:
     messages: list[dict[str, Any]] = asked.of("chat")[0].body["messages"]
-    return "\n".join(str(each["content"]) for each in messages if each["role"] in ("system", "developer"))
+    texts = [str(each["content"]) for each in messages]
+    return "\n".join([texts[0], *(told for text in texts[1:] for told in INSTRUCTIONS.findall(text))])
 
 
 async def chat(person: Person, *words: str) -> list[str]:
@@ -363,7 +361,7 @@ async def _a_worker_dies(workers: list[Worker], room: str, after: float, gone: a
     """So many seconds after it has taken the job; which one."""
 
     def busy() -> list[Worker]:
-        return [each for each in workers if any(line.get("room_hash") == pseudonym(room) for line in each.log())]
+        return [each for each in workers if each.jobs(room)]
 
     await until(busy, "a worker to take the job")
     await asyncio.sleep(after)

@@ -62,6 +62,7 @@ class Worker:
     ) -> None:
         self.home = home
         self._agent = agent
+        self._secret = server.secret
         self.program = Program("the worker", log)
         own = dict(environment or {}) if as_operators_do else {"MAX_SESSIONS": MANY, **(environment or {})}
         self.name = own.get("LIVEKIT_AGENT_NAME", AGENT_NAME)
@@ -102,7 +103,11 @@ class Worker:
 
     def jobs(self, room: str) -> list[int]:
         """The process ids of the jobs in this room that have said something, oldest first."""
-        pids = [line["pid"] for line in self.log() if line.get("room_hash") == pseudonym(room) and "pid" in line]
+        pids = [
+            line["pid"]
+            for line in self.log()
+            if line.get("room_hash") == pseudonym(room, self._secret) and "pid" in line
+        ]
         return [pid for pid in dict.fromkeys(pids) if pid != self.program.pid]
 
     def __enter__(self) -> Self:

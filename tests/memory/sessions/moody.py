@@ -29,6 +29,7 @@ class Moody(SqliteStore):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.path = path
         self.gate = asyncio.Event()
         self.gate.set()
         self.down = False

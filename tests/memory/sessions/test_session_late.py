@@ -240,7 +240,7 @@ async def test_a_dead_store_costs_nobody_their_deadline_each_time(
 
 
 def rows_if_any(store: Moody) -> list[dict[str, Any]]:
-    return rows(store._path, "profiles") if store._path.exists() else []
+    return rows(store.path, "profiles") if store.path.exists() else []
 
 
 @unforgiving

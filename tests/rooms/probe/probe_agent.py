@@ -14,6 +14,7 @@ from livekit import rtc
 from livekit.agents import AgentServer, JobContext, JobProcess, ModelSettings, RunContext, function_tool, llm
 
 import agent
+import call.call
 from identity import NoSessionUser, current_user
 
 log = logging.getLogger("rapport.probe")
@@ -27,7 +28,7 @@ def ask(place: str) -> None:
     log.info("[PROBE] %s: %s", place, who)
 
 
-class ProbedAssistant(agent.Assistant):
+class ProbedAssistant(call.call.Assistant):
     async def on_enter(self) -> None:
         ask("on_enter")
 
@@ -101,10 +102,10 @@ async def end_session(ctx: JobContext) -> None:
 
 
 async def entrypoint(ctx: JobContext) -> None:
-    agent.Assistant = ProbedAssistant  # type: ignore[misc]
+    call.call.Assistant = ProbedAssistant  # type: ignore[misc]
     _listen(ctx)
     await agent.entrypoint(ctx)
 
 
-server = AgentServer(setup_fnc=prewarm, load_fnc=agent.capacity.load, load_threshold=math.inf)
+server = AgentServer(setup_fnc=prewarm, load_fnc=lambda: 0.0, load_threshold=math.inf)
 server.rtc_session(entrypoint, agent_name="probe", on_session_end=end_session)
