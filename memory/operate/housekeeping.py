@@ -86,10 +86,9 @@ class Housekeeping:
         """End the sessions that nobody has said to be alive, and delete what has expired."""
         now = datetime.now(UTC)
         try:
+            store = await self._opened()
             async with asyncio.timeout(self._deadline):
-                ended = await (await self._opened()).end_abandoned(
-                    now - timedelta(seconds=_ABANDONED_SECONDS), "worker died"
-                )
+                ended = await store.end_abandoned(now - timedelta(seconds=_ABANDONED_SECONDS), "worker died")
                 if now - self._purged > _PURGE_EVERY:
                     await store.purge(now - self._retention)
                     self._purged = now
