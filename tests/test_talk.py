@@ -299,6 +299,7 @@ def test_a_worker_that_dies_is_an_error_event_with_its_exit_code(agent: Path) ->
             (),
             "entrypoint failed",
             id="its entrypoint raises",
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             "import time; time.sleep(60)",

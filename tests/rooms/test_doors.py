@@ -27,6 +27,7 @@ def _worker(server: LiveKitServer, models: Models, folder: Path, name: str, **en
         assert worker.complaints == []
 
 
+@pytest.mark.thorough
 async def test_a_dispatch_says_whom_the_agent_is_for_whoever_came_first(
     livekit_server: LiveKitServer, models: Models, tmp_path: Path, fresh: Fresh
 ) -> None:

@@ -71,7 +71,7 @@ def stage(livekit_server: LiveKitServer, models: Models, worker: Worker, fresh: 
     ("model", "modes"),
     [
         pytest.param(EARS, ["error"], marks=pytest.mark.thorough),
-        (MIND, ["error"]),
+        pytest.param(MIND, ["error"], marks=pytest.mark.thorough),
         *(pytest.param(model, MODES, marks=pytest.mark.soak) for model in MODELS),
     ],
     ids=lambda value: value if isinstance(value, str) else "+".join(value),

@@ -158,7 +158,7 @@ async def visits(watched: Watched, fresh: Fresh, people: range, at_once: int) ->
 
 @pytest.mark.parametrize(
     ("one_by_one", "at_once"),
-    [(1, 4), pytest.param(20, 180, marks=pytest.mark.soak)],
+    [pytest.param(1, 4, marks=pytest.mark.thorough), pytest.param(20, 180, marks=pytest.mark.soak)],
     ids=["5 sessions", "200 sessions"],
 )
 async def test_a_worker_that_idles_again_has_nothing_left_of_its_calls(

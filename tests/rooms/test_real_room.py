@@ -216,6 +216,7 @@ async def test_nobody_can_read_or_steer_the_session_through_its_own_channel(
     assert [each.value for each in await worker.keeps(alice.identity, 1)] == ["my favorite color is blue"]
 
 
+@pytest.mark.thorough
 async def test_who_drops_out_without_a_goodbye_comes_back_into_the_same_conversation(
     livekit_server: LiveKitServer, worker: Worker, fresh: Fresh, speech: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def everyone(worker_with: WorkerWith) -> Iterator[Worker]:
         yield worker
 
 
+@pytest.mark.thorough
 async def test_three_people_in_one_room_each_have_a_memory_a_voice_and_a_transcript(
     livekit_server: LiveKitServer, everyone: Worker, asked: Asked, fresh: Fresh, speech: Path
 ) -> None:

@@ -42,6 +42,7 @@ async def test_what_alice_said_is_known_in_a_new_process_and_bob_hears_nothing_o
     assert not (home / "rapport.db").exists()
 
 
+@pytest.mark.thorough
 async def test_everything_is_forgotten_in_the_database_too(talk: Talk, project: Project) -> None:
     await asyncio.gather(
         talk("bob@example.com", "my favorite color is red"),
