@@ -18,7 +18,7 @@ from livekit import blingfire
 from memory.language.categorise import categorise
 from memory.language.named_facts import Named, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
-from memory.language.plausible import is_judgement
+from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
 from memory.records import Category
 
@@ -38,28 +38,14 @@ _OPENER = re.compile(
 )
 # ... and so do words that take back what was said before: "no wait", "scratch that", "I've changed my mind".
 _TAKING_BACK = re.compile(
-    r"^(?:(?:no|oh|oops|ah|well|and|but|actually|sorry|wait|hold on|hang on|scratch that|correction|my mistake|my bad"
-    r"|i take that back|i (?:misspoke|was wrong)|that's wrong|that is wrong|that's not right|let me correct (?:that"
-    r"|myself)"
-    r"|strike that|or rather|i meant?|i(?:'ve| have)? changed my mind(?: about (?:that|it))?|on second thoughts?"
-    r"|not anymore"
-    r"|come to think of it)\b[\s,;:.!-]*)+(?=$|(?:i|i'm|i've|im|ive|we|my|our|it|its|it's|that's|make|call"
-    r"|you can call|now|these)\b)",
-    re.IGNORECASE,
-)
-_FIRMLY = re.compile(
-    r"\b(?:wait|hold on|hang on|scratch|strike|correct|correction|mistake|my bad|take that back|misspoke|was wrong"
-    r"|wrong"
-    r"|not right|rather|i meant?|changed my mind|second thoughts?|oops)\b",
+    r"^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
+    r"(?:(?:wait|hold on|scratch that|correction|my mistake|i(?:'ve| have)? changed my mind)\b[\s,;:.!-]*)+"
+    r"(?=$|(?:i|i'm|i've|im|ive|we|my|our|it|its|it's|call|you can call)\b)",
     re.IGNORECASE,
 )
 # "it's green", after something that has a key
 _IT_IS = re.compile(
-    r"(?:it|that|the answer) (?:is|was|should be|should have been|must be|has changed to|changed to|has become|became"
-    r"|will be) (?:not .+ (?:but|it is) )?(?P<value>.+)|(?:its|make (?:that|it)|i meant?|i meant to say) (?P<value2>.+)"
-)
-_IT_USED_TO_BE = re.compile(
-    r"(?:it|that) (?:used to be|was) .+? but (?:(?:now|these days) )?(?:it is |that is )?(?:now )?(?P<value>.+)"
+    r"it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be) (?:now )?(?P<value>.+)|its (?P<value2>.+)"
 )
 _ASKED_TO_REMEMBER = re.compile(
     r"^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
@@ -102,24 +88,20 @@ _SMALL_TALK = re.compile(
 )
 _ABOUT_THE_SPEAKER = re.compile(
     r"\b(?:i|we)(?:'m|'ve|'d|'ll|'re)?\b"
-    r"|^(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
+    r"|^(?:the \w+ of )?(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
     r"|\b(?:is|are|was|were|be|became|become) (?:\w+ ){0,4}(?:my|mine|our|ours)\b|\bin my (?:opinion|view|experience)\b"
     r"|\b(?:call|calls|called|named) me\b",
     re.IGNORECASE,
 )
 
 
-_MEANT = re.compile(r"(?:i meant|make (?:it|that)) (?!(?:it|that|well|no|to|what|every\w*|business|quick|up|so)\b)")
 # Where one clause about the speaker ends and the next begins.
 _SUBJECT = r"(?:i|i'm|i've|im|ive|i'd|my|we|we're|we've|our|you can call|call me)\b"
 _JOINT = re.compile(
-    r"(?:\s*[,;]\s*|\s+)(?:(?:and|but|plus|also|so|then|now|these days|nowadays|no wait|wait no|wait|no|sorry"
-    r"|scratch that|i mean"
-    rf"|or rather|actually|today|instead)\b[\s,]*)+(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}"
-    rf"|(?:it's|it is)\b)",
+    r"(?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
+    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b)",
     re.IGNORECASE,
 )
-_BARE_JOINT = re.compile(rf"\s+(?={_SUBJECT})", re.IGNORECASE)
 # What cannot stand alone, because it points back into its sentence.
 _POINTS_BACK = re.compile(
     r"\b(?:it|its|it's|that|that's|this|there|them|they|they're|him|he|he's|her|she|she's|one|ones|so|too|both|either"
@@ -131,9 +113,8 @@ _CONDITION = re.compile(
     r"^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b", re.IGNORECASE
 )
 _REPORTS = re.compile(
-    r"\b(?:said|says|say|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|claimed|heard|wrote"
-    r"|dreamed"
-    r"|dreamt|pretend\w*|wish|wished|means?|sings?|sang)$",
+    r"\b(?:said|says|say|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
+    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$",
     re.IGNORECASE,
 )
 _MAX_CLAUSES = 8
@@ -163,15 +144,18 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
     What would give the agent orders is quoted, and has no key.
     """
     found: list[Statement] = []
-    firmly = False
+    taken_back = False
     for sentence in _sentences(without_own_block(turn).replace("’", "'"))[:_MAX_SENTENCES]:
-        opening = _TAKING_BACK.match(" ".join(sentence.split()))
-        firmly = firmly or bool(opening and _FIRMLY.search(opening[0]))
+        said = " ".join(sentence.split())
+        words = _TAKING_BACK.sub("", said)
+        taken_back = taken_back or words != said
+        if not words:
+            continue  # "No wait." is about the next sentence
         about = next((one for one in reversed(found) if one.key), before)
-        correction = _correction(sentence, about, firmly=firmly, opened=bool(opening))
-        for statement in [correction] if correction else list(_of_sentence(sentence)):
-            _add(found, statement, replacing=bool(correction) or firmly)
-        firmly = firmly and bool(opening and opening.end() == len(" ".join(sentence.split())))
+        correction = _correction(words, about, taken_back=taken_back)
+        for statement in [correction] if correction else list(_of_sentence(words)):
+            _add(found, statement, replacing=taken_back)
+        taken_back = False
     return [replace(one, value=one.value[:MAX_STATEMENT_CHARACTERS]) for one in found]
 
 
@@ -198,9 +182,7 @@ def _sentences(text: str) -> list[str]:
 
 
 def _stated(sentence: str) -> str | None:
-    words = _TAKING_BACK.sub("", " ".join(sentence.split()))
-    words = _OPENER.sub("", words)
-    words, asked = _ASKED_TO_REMEMBER.subn("", words)
+    words, asked = _ASKED_TO_REMEMBER.subn("", _OPENER.sub("", sentence))
     words = _OPENER.sub("", words) if asked else words
     if asked and words.endswith("?"):
         words = words.rstrip("?")
@@ -231,53 +213,33 @@ def _of_sentence(sentence: str) -> Iterator[Statement]:
 
 
 def _clauses(words: str) -> list[tuple[str, Named | None]]:
-    """The parts of a sentence that can stand alone, with their names; the whole if it cannot be taken apart."""
-    parts = _cut(words, _JOINT)
-    names = _names([words[part] for part in parts])
-    if len(parts) > 1 and any(names):
-        return _by_key(words, parts, names)
-    whole = named(words)
-    bare = _cut(words, _BARE_JOINT) if whole is None else []
-    names = [named(words[part]) for part in bare]
-    if len(bare) > 1 and all(names):
-        return _by_key(words, bare, names)
-    return [(words, whole)]
+    """The parts of a sentence that can stand alone, with their names; the whole if none has one.
 
-
-def _names(parts: list[str]) -> list[Named | None]:
-    """What each part is about. One that cannot stand alone is about what its neighbour is about."""
-    names: list[Named | None] = []
-    for part in parts:
-        name = named(part)
-        earlier = next((one for one in reversed(names) if one), None)
-        value = _value_of_it(plain(part)) if name is None and earlier else None
-        if earlier and value and not is_judgement(value):
-            name = Named(earlier.category, earlier.key)  # "but now it's green"
-        names.append(name)
-    for at, part in enumerate(parts):
-        if names[at] is None and _leans(part):
-            beside = names[at - 1] if at else next((name for name in names if name), None)
-            names[at] = beside and replace(beside, denies=beside.denies or "")
-    return names
-
-
-def _by_key(words: str, parts: list[slice], names: list[Named | None]) -> list[tuple[str, Named | None]]:
-    """Neighbouring parts of one key, verbatim, make one clause. That something has ended is what it says only if no
-    part of it says what is now."""
-    runs: list[tuple[slice, list[Named]]] = []
-    last: str | None = None
+    What cannot stand alone stays with its neighbour, and neighbours under one key are one clause, verbatim.
+    """
+    parts = _cut(words)
+    names = [named(words[part]) for part in parts]
+    if not any(names):
+        return [(words, named(words))]
+    clauses: list[tuple[slice, Named | None]] = []
     for part, name in zip(parts, names, strict=True):
-        key = name.key if name else None
-        if runs and key == last:
-            runs[-1] = (slice(runs[-1][0].start, part.stop), [*runs[-1][1], *([name] if name else [])])
+        start, last = clauses[-1] if clauses else (part, None)
+        if clauses and _belong(words[start], last, words[part], name):
+            clauses[-1] = (slice(start.start, part.stop), _both(last, name))
         else:
-            runs.append((part, [name] if name else []))
-        last = key
-    return [(words[run], min(of, key=_how_final) if of else None) for run, of in runs]
+            clauses.append((part, name))
+    return [(words[part], name) for part, name in clauses]
 
 
-def _how_final(name: Named) -> int:
-    return 0 if name.denies is None else 1 if name.denies else 2
+def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bool:
+    if its and others:
+        return its.key == others.key
+    return (its is None and (others is None or _leans(one))) or (others is None and _leans(other))
+
+
+def _both(one: Named | None, other: Named | None) -> Named | None:
+    """That something has ended is what they say only if neither says what is now."""
+    return other if other and (one is None or other.denies is None) else one
 
 
 def _leans(part: str) -> bool:
@@ -285,10 +247,10 @@ def _leans(part: str) -> bool:
     return bool(_POINTS_BACK.search(part)) or len(part.split()) < 4 or _stated(part) is None
 
 
-def _cut(words: str, joint: re.Pattern[str]) -> list[slice]:
+def _cut(words: str) -> list[slice]:
     if len(words) > MAX_STATEMENT_CHARACTERS:
         return [slice(0, len(words))]
-    joints = list(joint.finditer(words))
+    joints = list(_JOINT.finditer(words))
     starts, stops = [0, *(one.end() for one in joints)], [*(one.start() for one in joints), len(words)]
     parts = [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]
     texts = [words[part].strip(" ,;") for part in parts]
@@ -301,31 +263,15 @@ def _cut(words: str, joint: re.Pattern[str]) -> list[slice]:
     return [slice(0, len(words))] if whole else parts
 
 
-def _correction(sentence: str, about: Statement | None, *, firmly: bool, opened: bool) -> Statement | None:
+def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Statement | None:
     """ "No wait, it's green", said of what `about` says."""
-    if about is None or about.key is None or len(sentence) > MAX_STATEMENT_CHARACTERS:
+    if about is None or about.key is None or not takes_any_value(about.key) or len(words) > MAX_STATEMENT_CHARACTERS:
         return None
-    words = _TAKING_BACK.sub("", " ".join(sentence.split())) if opened else _OPENER.sub("", " ".join(sentence.split()))
-    said = plain(words)
-    value = _value_of_it(said)
-    if (
-        value is None
-        or len(value.split()) > 6
-        or is_question(words)
-        or is_judgement(value)
-        or is_instruction_like(words)
-    ):
+    match = _IT_IS.fullmatch(plain(words))
+    if match is None or not (taken_back or match["change"]) or is_question(words) or is_instruction_like(words):
         return None
-    corrects = opened or bool(_IT_USED_TO_BE.fullmatch(said)) or words != " ".join(sentence.split())
-    sure = firmly or bool(_MEANT.match(said)) or (corrects and takes_any_value(about.key))
-    return Statement(about.category, about.key, words) if sure else None
-
-
-def _value_of_it(said: str) -> str | None:
-    match = _IT_USED_TO_BE.fullmatch(said) or _IT_IS.fullmatch(re.sub(r"^(?:now|but now|these days) ", "", said))
-    if match is None:
-        return None
-    return next((value for name, value in match.groupdict().items() if name.startswith("value") and value), None)
+    value = match["value"] or match["value2"]
+    return Statement(about.category, about.key, words) if len(value.split()) <= 6 and is_calm(value) else None
 
 
 def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> None:
@@ -336,13 +282,10 @@ def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> No
             continue
         if one.key is not None and replacing:
             found[at] = statement
-            return
-        if len(one.value) >= MAX_STATEMENT_CHARACTERS:
-            return
-        value = f"{one.value} {statement.value}"
-        category = one.category if one.key else categorise(value)
-        denies = statement.denies if one.denies else None
-        found[at] = Statement(Category.FACT if quote else category, one.key, value, denies)
+        elif len(one.value) < MAX_STATEMENT_CHARACTERS:
+            value = f"{one.value} {statement.value}"
+            category = one.category if one.key or quote else categorise(value)
+            found[at] = Statement(category, one.key, value, statement.denies if one.denies else None)
         return
     found.append(statement)
 

@@ -90,7 +90,7 @@ async def test_a_key_made_of_the_persons_words_is_not_logged(
     async def extract(_: str, *, before: Statement | None) -> list[Statement]:
         return [Statement(Category.FACT, "allergy_penicillin", "I am allergic to penicillin")]
 
-    (game,) = await alice.capture(turn("I love Xiangqi"))
+    (game,) = await alice.capture(turn("I have a dog called Xiangqi"))
     (allergy,) = await alice.capture(turn("I am allergic to penicillin"), extract)
     assert ("xiangqi" in game.key, allergy.key) == (True, "allergy_penicillin"), "there are such keys"
     await manager.flush(5)
