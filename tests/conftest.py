@@ -8,44 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
-from xdist.scheduler.loadscope import LoadScopeScheduling
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SPEECH = TESTS / "fixtures" / "speech"
 HASTY = "1.4"  # times the usual speed of the voice; at 2.0 our recogniser does not understand it any more
 PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
-IN_REAL_TIME = ("rooms", "terminal", "test_conversations.py")
-"""Where sound is waited for and timed: such tests disturb each other when they run at once."""
-
-
-def share(nodeid: str) -> str:
-    """What a test is in one process with, when several share the work: whatever is in real time; else its folder,
-    because of the servers that its tests have in common."""
-    _, top, *_ = PurePosixPath(nodeid.partition("::")[0]).parts
-    return "in real time" if top in IN_REAL_TIME else top
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is in real time takes longest, so it comes first."""
-    items.sort(key=lambda item: share(item.nodeid) != "in real time")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    config.option.loadscopereorder = False
-    scheduler = LoadScopeScheduling(config, log)
-    scheduler._split_scope = share
-    return scheduler
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The process that runs no test in real time, or no more of them, gives way to the one that does."""
-    if "PYTEST_XDIST_WORKER" in os.environ and share(item.nodeid) != "in real time":
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
 @dataclass(frozen=True)
