@@ -25,6 +25,8 @@ Brief = Callable[[str, Collection[str]], str]
 # for each turn.
 _CHUNK_MESSAGES = 20
 _CHUNK_CHARACTERS = 10_000
+# So many items, and up to twice as many, are read for a turn: a call of hours costs its turns no more than that.
+_READ_AT_ONCE = 60
 # What a person may type; of what was said before, and of what one step's tools found, a part is enough.
 _LONGEST_WORDS = 16_000
 _LONGEST_BEFORE = 4_000
@@ -55,7 +57,9 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     items = [item for item in since_forgotten(chat_ctx, forgotten_at) if item.id not in left_out]
     asked = [item for item in items if item.type == "message" and item.role == "user" and item.text_content]
     question, last = (asked[-1].text_content or "", asked[-1].id) if asked else ("", "")
-    earlier, steps = _bounded(_steps([item for item in items if not _is_standing(item)], last))
+    said = [item for item in items if not _is_standing(item)]
+    said = said[max(0, len(said) // _READ_AT_ONCE - 1) * _READ_AT_ONCE :]
+    earlier, steps = _bounded(_steps(said, last))
     _, person = _last_person(steps)
     person.words.insert(0, brief(question, {each for step in steps for each in step.ids}))
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
