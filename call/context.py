@@ -55,9 +55,8 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     `left_out` are ids of items that the model is not to see. What is too old to be sent is told `in_short`.
     """
     items = [item for item in since_forgotten(chat_ctx, forgotten_at) if item.id not in left_out]
-    asked = [item for item in items if item.type == "message" and item.role == "user" and item.text_content]
-    question, last = (asked[-1].text_content or "", asked[-1].id) if asked else ("", "")
     said = [item for item in items if not _is_standing(item)]
+    question, last = _last_words(said)
     said = said[max(0, len(said) // _READ_AT_ONCE - 1) * _READ_AT_ONCE :]
     earlier, steps = _bounded(_steps(said, last))
     _, person = _last_person(steps)
@@ -290,6 +289,14 @@ def _bounded(steps: Sequence[_Step]) -> tuple[list[str], list[_Step]]:
     begin = min(begin, _last_person(steps)[0])
     earlier = [words for step in steps[:begin] if isinstance(step, _Person) for words in step.words]
     return earlier, list(steps[begin:])
+
+
+def _last_words(items: Sequence[llm.ChatItem]) -> tuple[str, str]:
+    """What the person said last, and the id of it; two empty texts where they have said nothing."""
+    for item in reversed(items):
+        if item.type == "message" and item.role == "user" and (words := item.text_content):
+            return words, item.id
+    return "", ""
 
 
 def _last_person(steps: Sequence[_Step]) -> tuple[int, _Person]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 
 from livekit import rtc
 from livekit.agents import JobContext
@@ -34,9 +33,11 @@ class Job:
         self._attendance = Attendance(ctx.room, services.settings.room)
         self._lines = Lines(ctx.room, services.settings.room.room_policy, metrics.BINDINGS_REFUSED.labels("input").inc)
         self._seated: set[Caller] = set()
-        self._failed = Counter[Caller]()
-        """How often in a row somebody's call could not be started."""
+        self._pauses: dict[Caller, float] = {}
+        """Of whom a call could not be started: how long, in seconds, the next failure is waited after."""
         self._calls: list[Call] = []
+        self._ending: set[Call] = set()
+        """Calls whose person is gone, until they are put away."""
         self._tasks = Tasks()
         self._why = "stopped"
         """Why the job is over: until something else is known, its worker ends."""
@@ -59,7 +60,8 @@ class Job:
         """Put everything away. Safe to call twice."""
         await self._tasks.cancel()
         try:
-            await asyncio.gather(*(call.end(self._why) for call in self._calls), return_exceptions=True)
+            calls = [*self._calls, *self._ending]
+            await asyncio.gather(*(call.end(self._why) for call in calls), return_exceptions=True)
         finally:
             await self._lines.aclose()
 
@@ -81,13 +83,14 @@ class Job:
         except IdentityError as error:  # it would be refused again
             log.error("[SESSION REFUSED] %s", error)
         except Exception as error:  # nothing that one person's call meets may leave them alone for ever
-            self._failed[caller] += 1
             log.error("[SESSION FAILED] a call could not be started: %s", type(error).__name__)
-            await asyncio.sleep(min(self._services.start_pause * 2 ** self._failed[caller], _LONGEST_PAUSE))
+            pause = self._pauses.get(caller, self._services.start_pause)
+            self._pauses[caller] = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
             self._seated.discard(caller)
             self._attendance.look_again()
         else:
-            self._failed.pop(caller, None)
+            self._pauses.pop(caller, None)
 
     async def _talk_to(self, caller: Caller, binding: Binding) -> None:
         user = binding.bind(caller.identity, caller.kind)
@@ -114,5 +117,7 @@ class Job:
 
     async def _put_away(self, call: Call, reason: str) -> None:
         self._calls.remove(call)
+        self._ending.add(call)  # should this be cancelled, the job's end still waits for the call's
         await self._lines.close(call.line)
         await call.end(reason)
+        self._ending.discard(call)

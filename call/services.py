@@ -42,9 +42,9 @@ class Services:
     open_voice: Callable[[VoiceSettings, Prepared], Voice] = Voice
     heartbeat: float = HEARTBEAT_SECONDS
     """How often, in seconds, a call tells the store that it lives."""
-    start_pause: float = 0.5
-    """Half of how long, in seconds, a call that fails to start is not tried again, where several people are talked to;
-    twice as long each time."""
+    start_pause: float = 1.0
+    """How long, in seconds, a call that fails to start is not tried again, where several people are talked to; twice as
+    long each time."""
     part_seconds: float = 20.0
     """How long any one part of a call's end may take. A session waits for its last words and for tools."""
 

@@ -29,11 +29,6 @@ class Tasks:
         task.add_done_callback(self._done)
         return task
 
-    async def finish(self, seconds: float) -> None:
-        """Wait until they are done, at most so long."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-
     async def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()

@@ -20,7 +20,7 @@ class Failing:
         self.failures = failures
         self._open_voice = product.services.open_voice
         product.set(room=RoomSettings.model_validate({"room_policy": "everyone", "reconnect_grace": 0}))
-        product.services = dataclasses.replace(product.services, open_voice=self.open_voice, start_pause=0.005)
+        product.services = dataclasses.replace(product.services, open_voice=self.open_voice, start_pause=0.01)
 
     def open_voice(self, *arguments: Any) -> Any:
         if self.failures:
