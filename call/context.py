@@ -310,7 +310,7 @@ def _role(item: llm.ChatItem) -> str:
 
 def _is_standing(item: llm.ChatItem) -> bool:
     """The agent's own instructions: the framework names them. All others are for one reply."""
-    return _role(item) == "system" and item.id.startswith("lk.")
+    return item.id.startswith("lk.") and _role(item) == "system"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -19,6 +19,7 @@ MAX_CHARACTERS = 1600
 _MAX_LINE_CHARACTERS = 300
 # More do not fit, unless all are of a few words.
 _MOST_LINES = 32
+_SHORTEST_LINE = len("- 2026-11-21 FACT")
 
 _OPENING = (
     "<memory>\n"
@@ -88,8 +89,9 @@ class _Block:
 
     def add(self, memory: Memory, up_to: int = MAX_CHARACTERS) -> None:
         """Take it if the block stays within so many characters."""
-        shortest = len("- 2026-11-21 ") + len(memory.category) + len(" ".join(memory.value.split()))
-        if memory not in self._lines and self._length + min(shortest, _MAX_LINE_CHARACTERS) < up_to:
+        # most are too long for what is left: found out before anything is written or looked up
+        shortest = min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS)
+        if self._length + shortest < up_to and memory not in self._lines:
             self._add(memory, line(memory), up_to)
 
     def add_past(self, past: Past, up_to: int) -> None:

@@ -35,6 +35,7 @@ def test_a_zone_that_is_set_wins(machine_in_auckland: None, monkeypatch: pytest.
     monkeypatch.setenv("TIMEZONE", "America/Los_Angeles")
     now = FRIDAY_NIGHT_IN_UTC.astimezone(ClockSettings().zone)
     assert spoken_time(now) == "It is Friday, 27 November 2026, 15:34."
+    assert ClockSettings().now().utcoffset() == datetime.now(ZoneInfo("America/Los_Angeles")).utcoffset()
 
 
 @pytest.mark.parametrize("name", ["Atlantis/Main", "../etc/passwd", "GMT+25", "Lisbon", "/UTC"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import AsyncIterable, AsyncIterator, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -215,6 +215,18 @@ def test_the_beginning_of_a_long_conversation_stays_the_same_from_turn_to_turn()
     lines = [f"{'ua'[n % 2]} word {n}" for n in range(121)]
     beginnings = {json.dumps(sent(history(*lines[:n]), brief=no_memory)[:3]) for n in range(61, 121, 2)}
     assert len(beginnings) <= 4
+
+
+def test_a_turn_of_a_call_of_hours_reads_its_last_turns_alone() -> None:
+    read: list[int] = []
+
+    def in_short(turns: Sequence[str]) -> str:
+        read.append(len(turns))
+        return ""
+
+    for length in (400, 2000):
+        sent(history(*(f"{'ua'[n % 2]} word {n}" for n in range(length)), "u hi"), in_short=in_short)
+    assert 0 < max(read) <= 60, read
 
 
 def test_the_last_words_are_sent_whole_up_to_16000_characters() -> None:
