@@ -59,7 +59,6 @@ from memory.manager import MemoryManager
 from memory.records import STATEMENT_KEY, Category, Memory
 from memory.settings import MemorySettings
 from memory.stores.sqlite import SqliteStore
-from room.tasks import Tasks
 from tests.room.models import ScriptedSTT, ScriptedTTS, ScriptedVAD, spoken
 from voice.session import Voice
 from voice.settings import VoiceSettings
@@ -298,16 +297,14 @@ async def remembering(
     stored = await live.start(
         thread="bench", job="bench", room="bench", resume_within=timedelta(0), turns=RESUMED_TURNS
     )
-    reading = Tasks()
     voice = cast("Voice", None)  # asked for nothing where our rules read the turns
-    keep_turns(side.session, live, services, voice, reading)
+    keep_turns(side.session, live, services, voice)
     try:
         assistant = Assistant(services, binding, Acquaintance(user, stored), live, apologise=lambda: None)
         yield assistant, services.memory
     finally:
         await live.end("left", SHUTDOWN_SECONDS)
         live.close()
-        await reading.cancel()
         await services.memory.aclose()
 
 

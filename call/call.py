@@ -46,8 +46,6 @@ class Call:
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
         self._report = SessionReport()
-        self._reading = Tasks()
-        """What finds out what a turn states."""
         self._tasks = Tasks()
         self._end: asyncio.Task[None] | None = None
 
@@ -67,7 +65,7 @@ class Call:
         self._silence = SilenceWatch(session, self._settings.room.idle_timeout)
         self._report.follow(session)
         acquaintance = await acquainting
-        keep_turns(session, remembering, self._services, voice, self._reading)
+        keep_turns(session, remembering, self._services, voice)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
         assistant = Assistant(self._services, self._binding, acquaintance, remembering, voice.apologise)
@@ -126,7 +124,6 @@ class Call:
         if remembering:
             await self._part("memory", self._finish_memory(remembering, reason))
             remembering.close()
-        await self._part("reading of turns", self._reading.cancel())
         if voice:
             await self._part("connections", voice.aclose())
             metrics.SESSIONS_ENDED.labels(reason).inc()

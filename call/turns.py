@@ -7,48 +7,100 @@ import logging
 from datetime import UTC, datetime
 from functools import partial
 
-from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
+from livekit.agents import (
+    AgentSession,
+    AgentStateChangedEvent,
+    ConversationItemAddedEvent,
+    UserStateChangedEvent,
+    llm,
+)
 
 import metrics
 from call.services import Services
 from memory.curation.extraction import extracted
+from memory.language.utterances import SILENCE_SECONDS, heard_enough
 from memory.records import Turn
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.sessions.summary import LAST_TURNS, request_for_summary
 from memory.stores.protocol import StoreError
-from room.tasks import Tasks
 from voice.session import Voice
 
 log = logging.getLogger("rapport")
 
 
-def keep_turns(
-    session: AgentSession[None], remembering: SessionMemory, services: Services, voice: Voice, tasks: Tasks
-) -> None:
+def keep_turns(session: AgentSession[None], remembering: SessionMemory, services: Services, voice: Voice) -> None:
     """Keep each turn as it happens: nothing tells us beforehand that a call will end.
 
     Only committed turns come through `conversation_item_added`, for voice and text alike; of the agent's words, what
-    was heard of them. `tasks` are those in which the person's turns are read.
+    was heard of them.
     """
     settings = services.settings.memory
-    extract = partial(extracted, ask=voice.ask) if settings.memory_extraction == "llm" else None
-
-    async def capture(turn: Turn) -> None:
-        try:
-            await remembering.capture(turn, extract)
-        except (StoreError, SessionClosed) as error:
-            log.error("[MEMORY FAILED] a turn was not stored: %s", error)
+    if settings.memory_extraction == "llm":
+        remembering.extract = partial(extracted, ask=voice.ask)
+    listening = Listening(session, remembering, asyncio.get_running_loop())
 
     def on_item(event: ConversationItemAddedEvent) -> None:
         if (turn := turn_of(event.item)) is None:
             return
-        if settings.transcript_retention_days:
-            remembering.append_turn(turn)
-        if turn.role == "user":
-            tasks.spawn(capture(turn))
+        try:
+            if settings.transcript_retention_days:
+                remembering.append_turn(turn)
+            listening.take(turn)
+        except (StoreError, SessionClosed) as error:
+            log.error("[MEMORY FAILED] a turn was not stored: %s", error)
         metrics.WRITES_WAITING.set(services.memory.depth())
 
     session.on("conversation_item_added", on_item)
+
+
+class Listening:
+    """Tells when what the person says is whole: an answer to it was heard, or nothing came for a while.
+
+    Of an answer that the person cut off, the session tells only when their next turn is there. So what was heard is
+    counted from the agent's state.
+    """
+
+    def __init__(
+        self, session: AgentSession[None], remembering: SessionMemory, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._remembering = remembering
+        self._loop = loop
+        self._heard = 0.0
+        """How much of an answer, in seconds, until the agent fell silent."""
+        self._speaks_since: float | None = None
+        self._person_speaks = False
+        self._whole: asyncio.TimerHandle | None = None
+        session.on("agent_state_changed", self._on_agent_state)
+        session.on("user_state_changed", self._on_user_state)
+
+    def take(self, turn: Turn) -> None:
+        if turn.role == "user":
+            self._remembering.hear(turn)
+            self._heard, self._speaks_since = 0.0, self._speaks_since and self._loop.time()
+            self._wait()
+        elif not turn.interrupted:  # heard to its end
+            self._remembering.settle()
+
+    def _on_agent_state(self, event: AgentStateChangedEvent) -> None:
+        if self._speaks_since is not None:
+            self._heard += self._loop.time() - self._speaks_since
+        self._speaks_since = self._loop.time() if event.new_state == "speaking" else None
+        self._wait()
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        self._person_speaks = event.new_state == "speaking"
+        self._wait()
+
+    def _wait(self) -> None:
+        """Until enough of an answer is heard, or until both were silent for long."""
+        if self._whole:
+            self._whole.cancel()
+        if (said := self._remembering.unsettled) is None:
+            return
+        if self._speaks_since is not None:
+            self._whole = self._loop.call_later(heard_enough(said.text) - self._heard, self._remembering.settle)
+        elif not self._person_speaks:
+            self._whole = self._loop.call_later(SILENCE_SECONDS, self._remembering.settle)
 
 
 def turn_of(item: object) -> Turn | None:

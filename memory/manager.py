@@ -290,10 +290,13 @@ class MemoryManager:
         return count
 
     async def _read_to_the_end(self, user: UUID) -> None:
-        """Wait for what a model still finds in the user's turns: it must not bring back what they forget next. What it
-        has not found within the deadline is not kept."""
+        """Keep what the user said up to now, and wait for what a model still finds in it: it must not bring back what
+        they forget next. What it has not found within the deadline is not kept."""
         loop = asyncio.get_running_loop()
-        readings = {reading for session in self._live.sessions(user) for reading in session.reading}
+        sessions = self._live.sessions(user)
+        for session in sessions:
+            session.settle()
+        readings = {reading for session in sessions for reading in session.reading}
         if here := [reading for reading in readings if reading.get_loop() is loop]:
             await asyncio.wait(here, timeout=self._deadline)
         if not all(reading.done() for reading in readings):

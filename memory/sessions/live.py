@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from memory.language.statements import Statement
-from memory.records import Memory, Session
+from memory.records import Memory, Session, Turn
 from memory.sessions.person import Person
 
 Action = Literal["remembered", "recalled", "forgotten"]
@@ -40,10 +40,15 @@ class OpenSession:
         before it must not be told any more."""
         self.before: Statement | None = None
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
+        self.unsettled: Turn | None = None
+        """What they are saying, as long as the next turn may go on with it."""
         self.reading: set[asyncio.Task[Any]] = set()
-        """One for each turn that a model is still reading."""
+        """One for each utterance that a model is still reading."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
+
+    def settle(self) -> None:
+        """What they are saying is whole, whatever comes next."""
 
     @property
     def stored(self) -> Session | None:
@@ -179,7 +184,7 @@ class LiveMemories:
             if present := self._people.get(user):
                 present.forgettings += 1
                 for session in present.sessions:
-                    session.forgotten_at, session.before = time.time(), None
+                    session.forgotten_at, session.before, session.unsettled = time.time(), None, None
         return gone
 
     def forgettings(self, user: UUID) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from memory.language.statements import Statement, statements_in
+from memory.language.utterances import continued
 from memory.recall.brief import brief
 from memory.records import (
     MAX_THREAD_CHARACTERS,
@@ -78,6 +79,8 @@ class SessionMemory(OpenSession):
         self._live = live
         self._loops = loops
         self._timing = timing
+        self.extract: Extract | None = None
+        """Finds what is stated by a model, where one is asked."""
         self._here: Here | None = None
         self._start: Callable[[Store], Coroutine[Any, Any, Session]] | None = None
         """Gets or creates the stored session; asking again is harmless. None for who only reads."""
@@ -170,6 +173,7 @@ class SessionMemory(OpenSession):
         A model that still reads a turn is cut off, and what our rules found in that turn is kept instead. `close`, and
         `aclose` of the manager, come after it.
         """
+        self.settle()
         await asyncio.sleep(0)  # a reading that was asked for just now begins
         readings = list(self.reading)
         for reading in readings:
@@ -216,25 +220,49 @@ class SessionMemory(OpenSession):
             self._sums_up = False
             self._write_summary(clean)
 
-    async def capture(self, turn: Turn, extract: Extract | None = None) -> list[Memory]:
-        """Keep what a committed turn of the person states about them, once per turn, and return what was news.
+    def hear(self, turn: Turn) -> Turn:
+        """Take a committed turn of the person: what they are saying, together with what it goes on with.
+
+        Nothing of it is kept until `settle`, so that half a sentence never replaces what is known.
+        """
+        self._must_be_open()
+        self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
+        return self.unsettled
+
+    def settle(self) -> None:
+        """What they were saying is whole: it is captured. Never waits; does nothing outside its own event loop."""
+        if self._closed or self._here not in (None, self._loops.here_if_open()):
+            return
+        said, self.unsettled = self.unsettled, None
+        if said:
+            try:
+                self._capture(said)
+            except StoreError as error:
+                log.error("[MEMORY FAILED] a turn was not stored: %s", error)
+
+    async def capture(self, turn: Turn) -> list[Memory]:
+        """Keep what a whole utterance states about the person, once per turn, and return what was news.
 
         It is known here at once and written behind; while the memories are not loaded yet, what is news is decided
         later, and nothing is returned. `extract` finds the statements instead of our rules, which are used when it
         fails. It is read to the end even if the caller is cancelled.
         """
         self._must_be_open()
+        kept = self._capture(turn)
+        return await asyncio.shield(kept) if isinstance(kept, asyncio.Task) else kept
+
+    def _capture(self, turn: Turn) -> list[Memory] | asyncio.Task[list[Memory]]:
         if not self.remembered:
             return []
         text, before = storable(turn.text), self.before
         by_rule = statements_in(text, before)
         self.before = by_rule[-1] if by_rule else None
-        if extract is None:
+        if self.extract is None:
             return self._keep(turn, by_rule)
-        reading = asyncio.create_task(self._read(turn, by_rule, partial(extract, text, before=before)))
+        reading = asyncio.create_task(self._read(turn, by_rule, partial(self.extract, text, before=before)))
         self.reading.add(reading)
         reading.add_done_callback(self.reading.discard)
-        return await asyncio.shield(reading)
+        return reading
 
     # -- what is at hand
 

@@ -91,7 +91,8 @@ async def test_a_key_made_of_the_persons_words_is_not_logged(
         return [Statement(Category.FACT, "allergy_penicillin", "I am allergic to penicillin")]
 
     (game,) = await alice.capture(turn("I have a dog called Xiangqi"))
-    (allergy,) = await alice.capture(turn("I am allergic to penicillin"), extract)
+    alice.extract = extract
+    (allergy,) = await alice.capture(turn("I am allergic to penicillin"))
     assert ("xiangqi" in game.key, allergy.key) == (True, "allergy_penicillin"), "there are such keys"
     await manager.flush(5)
     for kept in (game, allergy):

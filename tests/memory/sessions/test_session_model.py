@@ -30,7 +30,8 @@ async def test_a_model_finds_the_statements_instead_of_our_rules(
         return [Statement(Category.FACT, "pet", "a cat called Tilda")]
 
     await alice.capture(Turn("item_1", "user", "my favorite color is blue", NOON))
-    (kept,) = await alice.capture(Turn("item_2", "user", CAT, NOON), extract=extract)
+    alice.extract = extract
+    (kept,) = await alice.capture(Turn("item_2", "user", CAT, NOON))
     assert (kept.key, kept.value, kept.source) == ("pet", "a cat called Tilda", "item_2")
     ((said_, before),) = heard
     assert said_ == CAT
@@ -49,7 +50,8 @@ async def test_when_the_model_fails_our_rules_are_used(
     async def extract(_: str, *, before: Statement | None) -> list[Statement]:
         raise error
 
-    (kept,) = await alice.capture(Turn("item_1", "user", CAT, NOON), extract=extract)
+    alice.extract = extract
+    (kept,) = await alice.capture(Turn("item_1", "user", CAT, NOON))
     assert kept.value == CAT
     assert type(error).__name__ in caplog.text
     assert "marmalade" not in caplog.text
@@ -61,7 +63,8 @@ async def test_a_model_that_finds_nothing_keeps_nothing(manager: MemoryManager, 
     async def extract(_: str, *, before: Statement | None) -> list[Statement]:
         return []
 
-    assert await alice.capture(Turn("item_1", "user", CAT, NOON), extract=extract) == []
+    alice.extract = extract
+    assert await alice.capture(Turn("item_1", "user", CAT, NOON)) == []
     assert await manager.amemories() == []
 
 
@@ -80,7 +83,8 @@ async def test_what_a_model_finds_after_it_was_forgotten_is_not_kept(
         await gate.wait()
         return [Statement(Category.FACT, "pet", "a cat called Tilda")]
 
-    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=extract))
+    alice.extract = extract
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON)))
     await reading.wait()
     await (manager.aforget_everything() if everything else manager.aforget("FACT", "pet"))
     gate.set()
@@ -101,7 +105,8 @@ async def test_forgetting_waits_for_what_a_model_is_about_to_find(
         await gate.wait()
         return [Statement(Category.FACT, "pet", "a cat called Tilda")]
 
-    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=extract))
+    alice.extract = extract
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON)))
     await reading.wait()
     forgetting = asyncio.create_task(manager.aforget("FACT", "pet"))
     await asyncio.sleep(0)
@@ -127,7 +132,8 @@ async def test_a_call_that_ends_while_a_model_reads_keeps_what_our_rules_found(
 ) -> None:
     stored = await start(alice)
     alice.append_turn(Turn("item_1", "user", CAT, NOON))
-    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    alice.extract = never
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON)))
     await asyncio.sleep(0.01 if begun else 0)
     async with asyncio.timeout(4):
         assert await alice.end("left", 5) == 0
@@ -142,7 +148,8 @@ async def test_whoever_waits_for_a_model_may_be_cancelled_and_nothing_is_lost(
     manager: MemoryManager, alice: SessionMemory, path: Path
 ) -> None:
     await start(alice)
-    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    alice.extract = never
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON)))
     await asyncio.sleep(0.01)
     capturing.cancel()
     await asyncio.wait([capturing])
@@ -156,7 +163,8 @@ async def test_after_the_end_no_second_store_is_opened(store: Moody, path: Path)
     set_session_user("alice@example.com")
     session = manager.open_session()
     await start(session)
-    capturing = asyncio.create_task(session.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    session.extract = never
+    capturing = asyncio.create_task(session.capture(Turn("item_1", "user", CAT, NOON)))
     await asyncio.sleep(0.01)
     await manager.aclose()
     session.close()
@@ -169,7 +177,8 @@ async def test_a_models_summary_is_not_replaced_by_ours(
 ) -> None:
     await start(alice)
     alice.append_turn(Turn("item_1", "user", CAT, NOON))
-    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON), extract=never))
+    alice.extract = never
+    capturing = asyncio.create_task(alice.capture(Turn("item_1", "user", CAT, NOON)))
     await asyncio.sleep(0.01)
     alice.summarise("They have a cat.")
     assert await alice.end("left", 5) == 0
