@@ -43,6 +43,7 @@ log = logging.getLogger("rapport.memory")
 
 # More do not fit into a summary.
 _LAST_STATEMENTS = 50
+_LAST_TURNS = 100
 
 
 class Extract(Protocol):
@@ -88,6 +89,8 @@ class SessionMemory(OpenSession):
         self._lapsed = False
         """The stored session is no more; the person's next turn begins another."""
         self._stated = deque[str](maxlen=_LAST_STATEMENTS)
+        self._heard = deque[str](maxlen=_LAST_TURNS)
+        """Ids of turns: one that is told of again is no other."""
         self._sums_up = False
         """Where no transcript is kept there is no summary of it either."""
         self._summary_is_due = False
@@ -220,14 +223,15 @@ class SessionMemory(OpenSession):
             self._sums_up = False
             self._write_summary(clean)
 
-    def hear(self, turn: Turn) -> Turn:
-        """Take a committed turn of the person: what they are saying, together with what it goes on with.
+    def hear(self, turn: Turn) -> None:
+        """Take a committed turn of the person, once: with what they are saying already it makes one utterance.
 
         Nothing of it is kept until `settle`, so that half a sentence never replaces what is known.
         """
         self._must_be_open()
-        self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
-        return self.unsettled
+        if turn.id not in self._heard:
+            self._heard.append(turn.id)
+            self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
 
     def settle(self) -> None:
         """What they were saying is whole: it is captured. Never waits; does nothing outside its own event loop."""
