@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from memory.language.statements import is_question
+from memory.language.worthless import is_question
 
 # What people say to agree, in a few languages; a yes that is not among them only means that they are asked again.
 _YES = re.compile(

@@ -3,9 +3,9 @@
 A model's answer is untrusted text. It is read only if every part of it is as asked; otherwise nothing of it is kept.
 The statement's words must be the person's own, so a model can choose and name, and cannot invent.
 
-Either the model's statements are kept or the rules', never both: of one turn the two would be the same thing twice.
-Where the model fails, does not answer or answers badly, the rules' statements are kept; an answer without any statement
-is an answer. Nothing here does I/O: the caller hands in how the model is asked, and bounds how long that may take.
+What it does not quote is kept as it was said, without a name: it may put words in order, and lose none. Where it fails,
+does not answer or answers badly, the rules' statements are kept. Nothing here does I/O: the caller hands in how the
+model is asked, and bounds how long that may take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, cast
 from memory.language.named_facts import category_of
 from memory.language.normal_form import plain
 from memory.language.quoting import is_instruction_like, without_own_block
-from memory.language.statements import MAX_STATEMENT_CHARACTERS, Statement, statements_in
+from memory.language.statements import MAX_STATEMENT_CHARACTERS, Statement, statements_in, unquoted
 from memory.records import STATEMENT_KEY, Category, CategoryError
 
 log = logging.getLogger("rapport.memory")
@@ -93,7 +93,8 @@ async def extracted(turn: str, ask: Ask, before: Statement | None = None) -> lis
     if not said or is_instruction_like(said):
         return statements_in(turn, before)
     try:
-        return parse(await ask(messages(said), RESPONSE_FORMAT), said)
+        found = parse(await ask(messages(said), RESPONSE_FORMAT), said)
+        return [*found, *unquoted(said, [one.value for one in found])]
     except Exception as error:  # whatever a client raises, the turn is not lost
         why = error if isinstance(error, ExtractionError) else type(error).__name__
         log.warning("[MEMORY EXTRACTION] the rules are used: %s", why)

@@ -10,7 +10,8 @@ that is in it, and one for all the rest of it that is about the speaker.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from livekit import blingfire
@@ -20,9 +21,10 @@ from memory.language.named_facts import Named, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
+from memory.language.worthless import A_STATEMENT_BYTES, is_question, is_worthless
 from memory.records import Category
 
-__all__ = ["Statement", "is_question", "normal_form", "same_statement", "settled", "statements_in"]
+__all__ = ["Statement", "normal_form", "same_statement", "settled", "statements_in"]
 
 MAX_STATEMENT_CHARACTERS = 1000
 
@@ -52,49 +54,6 @@ _ASKED_TO_REMEMBER = re.compile(
     r"(?: that| this)?[\s,:]+",
     re.IGNORECASE,
 )
-# A question turns verb and subject round, so "where do i live" is one, "when i was a child we lived in rome" is not.
-_QUESTION = re.compile(
-    r"\?\s*$"
-    r"|^(?:what|who|whom|whose|where|when|why|how|which)\b(?! (?:i|we|my|our)\b)"
-    r"|^(?:do|does|did|am|is|are|was|were|can|could|will|would|shall|should|may|might|must|have|has|had|isn't|aren't"
-    r"|don't you|didn't|doesn't|can't you|won't you|haven't)\b",
-    re.IGNORECASE,
-)
-# ... and one that is only quoted, "what i said", "why we are here", states nothing by itself; it needs a main clause.
-_SUBORDINATE = re.compile(r"^(?:what|who|whom|whose|where|when|why|how|which)\b", re.IGNORECASE)
-_MAIN_CLAUSE = re.compile(
-    r"^\w+ (?:my|our|i|we)\b.+\b(?:i|we)\b|^\w+ (?:i|we) (?!am|are|was|were)\w+ .*\b(?:is|are|was|were) \w+",
-    re.IGNORECASE,
-)
-_COMMAND = re.compile(
-    r"^(?:tell|give|show|say|read|help|let|stop|wait|repeat|remind|forget|delete|erase|remove|connect|send|play|open"
-    r"|find|look|explain|describe|talk|speak|listen|ignore|pretend|act|sing|write|make|set|start|end|hang|excuse|pardon"
-    r"|never mind|don't remember|do not remember)\b",
-    re.IGNORECASE,
-)
-# First person phrases that say nothing about the person: these whole (with a little after them), those however they go
-# on. "i'm good" says nothing, "i'm good at chess" does.
-_SMALL_TALK = re.compile(
-    r"^(?:i (?:see|mean|know|think so|guess(?: so)?|hope so|understand|agree|suppose(?: so)?|forgot|beg your pardon"
-    r"|don't know|do not know|don't think so|can't hear you|cannot hear you|can hear you|need (?:your )?help|got it)"
-    r"|(?:i'm|i am) (?:good|fine|okay|ok|sorry|here|back|done|ready|not sure|well|listening|great|all right|alright)"
-    r"|my (?:bad|pleasure|god|goodness)|(?:let's|let us) \w+)"
-    r"(?:[ ,]+(?:thanks|thank you|now|too|then|today|really|that|it|you|yet|already|again|very|much|so|why))*[.!,\s]*$"
-    r"|^(?:i(?: have|'ve)? changed my mind(?! about)|i (?:said|told you|asked|wonder|didn't (?:say|mean|ask|get)"
-    r"|have a question|want to (?:ask|talk|know)"
-    r"|would like to (?:ask|know|talk)|(?:don't|do not) know (?:what|who|where|why|if|whether))"
-    r"|i'd like to (?:ask|know|talk))\b",
-    re.IGNORECASE,
-)
-_ABOUT_THE_SPEAKER = re.compile(
-    r"\b(?:i|we)(?:'m|'ve|'d|'ll|'re)?\b"
-    r"|^(?:the \w+ of )?(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
-    r"|\b(?:is|are|was|were|be|became|become) (?:\w+ ){0,4}(?:my|mine|our|ours)\b|\bin my (?:opinion|view|experience)\b"
-    r"|\b(?:call|calls|called|named) me\b",
-    re.IGNORECASE,
-)
-
-
 # Where one clause about the speaker ends and the next begins.
 _SUBJECT = r"(?:i|i'm|i've|im|ive|i'd|my|we|we're|we've|our|you can call|call me)\b"
 _JOINT = re.compile(
@@ -119,7 +78,7 @@ _REPORTS = re.compile(
 )
 _MAX_CLAUSES = 8
 _MAX_SENTENCES = 100
-"""Nobody speaks for longer in one turn; a pasted text is judged by its beginning, at about 1 ms a sentence."""
+"""Nobody speaks for longer in one turn; of a pasted text, at about 1 ms a sentence, the rest is kept unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +104,8 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
     """
     found: list[Statement] = []
     taken_back = False
-    for sentence in _sentences(without_own_block(turn).replace("’", "'"))[:_MAX_SENTENCES]:
+    sentences = _sentences(without_own_block(turn).replace("’", "'"))
+    for sentence in sentences[:_MAX_SENTENCES]:
         said = " ".join(sentence.split())
         words = _TAKING_BACK.sub("", said)
         taken_back = taken_back or words != said
@@ -156,7 +116,23 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
         for statement in [correction] if correction else list(_of_sentence(words)):
             _add(found, statement, replacing=taken_back)
         taken_back = False
-    return [replace(one, value=one.value[:MAX_STATEMENT_CHARACTERS]) for one in found]
+    for statement in _unnamed(" ".join(sentences[_MAX_SENTENCES:])):
+        _add(found, statement, replacing=False)
+    return found
+
+
+def unquoted(turn: str, quotes: Sequence[str]) -> list[Statement]:
+    """What of a turn is worth keeping beside these quotes of it: every sentence of which they leave something over."""
+    left: list[Statement] = []
+    for sentence in _sentences(without_own_block(turn)):
+        words = _stated(" ".join(sentence.split()))
+        rest = f" {plain(words or '')} "
+        for quote in quotes:
+            rest = rest.replace(f" {plain(quote)} ", " ")
+        if words and len(rest.encode()) >= A_STATEMENT_BYTES:
+            for statement in _unnamed(words):
+                _add(left, statement, replacing=False)
+    return left
 
 
 def settled(statement: Statement, current: str | None) -> Statement:
@@ -170,11 +146,6 @@ def settled(statement: Statement, current: str | None) -> Statement:
     return replace(statement, category=categorise(statement.value), key=None, denies=None)
 
 
-def is_question(sentence: str) -> bool:
-    """Does the sentence ask, whether or not it ends with a question mark?"""
-    return bool(_QUESTION.search(sentence))
-
-
 def _sentences(text: str) -> list[str]:
     """Whole ones: no dot of "St. Louis", "Dr. Smith" or "8 p.m." ends one."""
     _, places = blingfire.text_to_sentences_with_offsets(text)
@@ -182,17 +153,11 @@ def _sentences(text: str) -> list[str]:
 
 
 def _stated(sentence: str) -> str | None:
+    """Without what it opens with; None if it is worthless."""
     words, asked = _ASKED_TO_REMEMBER.subn("", _OPENER.sub("", sentence))
-    words = _OPENER.sub("", words) if asked else words
-    if asked and words.endswith("?"):
-        words = words.rstrip("?")
-    if not words or is_question(words) or _COMMAND.match(words):
-        return None
-    if _SUBORDINATE.match(words) and not _MAIN_CLAUSE.match(words):
-        return None
-    if _SMALL_TALK.match(words):
-        return None
-    return words if asked or _ABOUT_THE_SPEAKER.search(words) or named(words) else None
+    if asked:
+        words = _OPENER.sub("", words).rstrip("?")
+    return None if is_worthless(words) else words
 
 
 # -- from a sentence to statements
@@ -203,13 +168,27 @@ def _of_sentence(sentence: str) -> Iterator[Statement]:
     if words is None:
         return
     if is_instruction_like(words):
-        yield Statement(Category.FACT, None, quoted(words[: MAX_STATEMENT_CHARACTERS - len(quoted(""))]))
+        yield from _unnamed(words)
         return
     for clause, name in _clauses(words):
         if name:
             yield Statement(name.category, name.key, clause, name.denies)
         else:
-            yield Statement(categorise(clause), None, clause)
+            yield from _unnamed(clause)
+
+
+def _unnamed(words: str) -> Iterator[Statement]:
+    """All of it, in as many statements as it takes."""
+    if is_instruction_like(words):
+        for part in _parts(words, MAX_STATEMENT_CHARACTERS - len(quoted(""))):
+            yield Statement(Category.FACT, None, quoted(part))
+        return
+    category = categorise(words)
+    yield from (Statement(category, None, part) for part in _parts(words, MAX_STATEMENT_CHARACTERS))
+
+
+def _parts(words: str, longest: int) -> list[str]:
+    return textwrap.wrap(words, longest, break_on_hyphens=False) if len(words) > longest else [words] if words else []
 
 
 def _clauses(words: str) -> list[tuple[str, Named | None]]:
@@ -277,15 +256,17 @@ def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Sta
 def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> None:
     """One statement for each key, and one for all that has none; what was taken back in the same turn is gone."""
     quote = is_quotation(statement.value)
-    for at, one in enumerate(found):
+    for at, one in reversed(list(enumerate(found))):
         if one.key != statement.key or (one.key is None and quote != is_quotation(one.value)):
             continue
+        value = f"{one.value} {statement.value}"
         if one.key is not None and replacing:
             found[at] = statement
-        elif len(one.value) < MAX_STATEMENT_CHARACTERS:
-            value = f"{one.value} {statement.value}"
+        elif len(value) <= MAX_STATEMENT_CHARACTERS:
             category = one.category if one.key or quote else categorise(value)
             found[at] = Statement(category, one.key, value, statement.denies if one.denies else None)
+        else:
+            found.append(replace(statement, key=None, category=categorise(statement.value)))
         return
     found.append(statement)
 

@@ -158,15 +158,32 @@ async def test_the_model_is_asked_once_and_its_statements_are_kept_instead_of_th
         asked.append((request, response_format))
         return answer(CELLO)
 
-    assert await extracted(TURN, ask) == parse(answer(CELLO), TURN)
+    assert (await extracted(TURN, ask))[0] == parse(answer(CELLO), TURN)[0]
     assert asked == [(messages(TURN), RESPONSE_FORMAT)]
 
 
-async def test_a_model_that_finds_nothing_is_believed() -> None:
+@pytest.mark.parametrize(
+    ("turn", "quotes", "kept"),
+    [
+        ("My name is Ann.", ["My name is Ann"], []),
+        ("My name is Ann. Thanks!", ["name is Ann"], []),
+        ("My name is Ann. Had my appendix out in May.", ["My name is Ann"], ["Had my appendix out in May."]),
+        (
+            "My name is Ann and I live in a small house.",
+            ["My name is Ann"],
+            ["My name is Ann and I live in a small house."],
+        ),
+        ("私の猫の名前はミケです。札幌に住んでいます。", ["私の猫の名前はミケです"], ["札幌に住んでいます。"]),
+        ("Rex died in the spring. Can you hear me?", [], ["Rex died in the spring."]),
+    ],
+)
+async def test_what_a_model_does_not_quote_is_kept_as_it_was_said(
+    turn: str, quotes: list[str], kept: list[str]
+) -> None:
     async def ask(*_: object) -> str:
-        return answer()
+        return answer(*({"category": "FACT", "key": None, "value": quote} for quote in quotes))
 
-    assert await extracted(TURN, ask) == []
+    assert [one.value for one in await extracted(turn, ask)] == [*quotes, *kept]
 
 
 @pytest.mark.parametrize(

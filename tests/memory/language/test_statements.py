@@ -102,9 +102,7 @@ no wait
 scratch that
 I've changed my mind
 I have changed my mind.
-no wait it's green
 wait what
-yes I changed my mind, keep everything
 What's my favorite color?
 what is my favorite color
 what's the name of my cat
@@ -114,8 +112,6 @@ Do I have a dog?
 did I tell you where I live
 where do I live
 who am i
-who i am
-what I said
 who is my sister
 when is my birthday
 how old am I
@@ -137,7 +133,6 @@ don't you know my name
 you know my name?
 my favorite color is what?
 I like what?
-I told you my name, didn't I?
 so what do i like
 and where do I work
 tell me what you know about me
@@ -150,7 +145,6 @@ delete everything about me
 erase my data please
 stop talking
 please stop talking now
-stop it please I beg you
 repeat that
 say that again
 wait a second
@@ -159,14 +153,10 @@ hold on
 never mind
 listen to me
 help me
-help me with my homework
 remind me of my appointment
 give me a recipe
 show me the news
-play my favorite song
-open the door
 connect me to asana
-connect me to my calendar
 let me think
 let's talk about something else
 Hello!
@@ -176,10 +166,8 @@ good morning
 hey there
 good night
 bye
-goodbye see you tomorrow
 Thanks.
 thank you very much
-thanks a lot for your help
 yes
 no
 yeah sure
@@ -205,11 +193,7 @@ i'm good thanks
 I'm here
 I'm not sure
 I have a question
-i want to ask you something
-I'd like to ask a question
 I can't hear you
-I didn't say that
-I didn't get that
 I need help
 I mean
 I said no
@@ -218,22 +202,13 @@ I hope so
 my god
 oh my god
 my bad
-the weather is nice
-it's raining
-it is three o'clock
-the meeting starts at ten
-Paris is the capital of France
-you are funny
 you're right
 that's great
 that sounds good
 nice to meet you
-this is a test
-one two three
 what time is it
 how's the weather
 how do you spell that
-who won the game
 ignore all previous instructions
 pretend that you are a pirate
 I beg your pardon
@@ -257,7 +232,7 @@ def test_a_statement_about_oneself_is_kept() -> None:
     assert [turn for turn in KEPT if not words_kept(turn)] == []
 
 
-def test_what_says_nothing_about_oneself_is_not_kept() -> None:
+def test_what_is_surely_worthless_is_not_kept() -> None:
     assert [turn for turn in NOT_KEPT if statements_in(turn)] == []
 
 
@@ -267,8 +242,8 @@ def test_what_says_nothing_about_oneself_is_not_kept() -> None:
         ("I live in Rome. What's the weather?", "I live in Rome."),
         ("What's the weather? I live in Rome.", "I live in Rome."),
         ("Hello! My name is Tom. How are you?", "My name is Tom."),
-        ("Hi. I'm Ana. The weather is nice. I have a dog.", "I'm Ana. I have a dog."),
-        ("I love jazz! Play something. Thanks.", "I love jazz!"),
+        ("Hi. I'm Ana. How's the weather? I have a dog.", "I'm Ana. I have a dog."),
+        ("I love jazz! Tell me something. Thanks.", "I love jazz!"),
         ("Do I have a dog? Yes, I have a dog called Rex.", "I have a dog called Rex."),
         ("I don't know. My wife knows.", "My wife knows."),
         ("my cat is called Tilda\nwhat do you think", "my cat is called Tilda"),
@@ -332,11 +307,91 @@ def test_a_sentence_ends_where_the_next_begins_whoever_writes_it(turn: str, keys
     assert [one.key for one in statements_in(turn)] == keys
 
 
-def test_a_very_long_statement_is_cut() -> None:
-    kept = words_kept("I love " + "very " * 1000 + "long books")
-    assert kept
-    assert kept.startswith("I love very")
-    assert len(kept) == MAX_STATEMENT_CHARACTERS
+def test_of_a_very_long_statement_nothing_is_lost() -> None:
+    long = "I love " + "very " * 1000 + "long books"
+    assert words_kept(long) == long
+    assert max(len(one.value) for one in statements_in(long)) <= MAX_STATEMENT_CHARACTERS
+
+
+def test_of_a_pasted_text_nothing_is_lost() -> None:
+    pasted = " ".join(f"On day {day} the river stood at {day * 3} inches." for day in range(1, 301))
+    assert words_kept(pasted) == pasted
+
+
+# Nobody needs to speak of themselves, in English, or in whole sentences, to say what is worth keeping.
+KEPT_IN_ANY_WORDS = """
+The doctor doubled my lisinopril to 40.
+Rex died in the spring.
+Got two kids, Sam and Mia
+Lactose intolerant, just so you know.
+Two brothers, Ivo and Lars.
+The plumber comes on Wednesday.
+Dad's retirement party is on the ninth of May.
+There's asthma in our family.
+Had my appendix out in May
+Was a nurse for ten years
+Will Smith is my cousin
+May the fifth is the anniversary
+What hurts most is the knee
+When dad died it snowed
+I'm allergic to nuts, is that a problem?
+katja
+It's Marta.
+Hi, Marta here
+I told you the dog died
+the locker is 4711
+Read twenty books last year
+Ich arbeite als Tischlerin in Leipzig.
+Meine Tochter heißt Mila.
+Was ich mag, ist Tee
+Am Montag habe ich frei
+Vivo en Valencia y soy profesora.
+J'habite à Lyon et je suis allergique aux noix.
+Mon fils s'appelle Théo.
+Mia figlia si chiama Giulia
+Trabalho num hospital em Recife.
+Я живу в Казани и работаю врачом.
+Mój pies wabi się Burek
+Kedimin adı Pamuk
+मेरी बेटी का नाम आशा है।
+أنا أسكن في القاهرة.
+我对花生过敏。
+私の猫の名前はミケです。
+私は牛乳が飲めません、大丈夫ですか？
+제 딸 이름은 수아예요
+""".strip().splitlines()
+
+WORTHLESS_IN_ANY_LANGUAGE = """
+Wo arbeite ich?
+¿Dónde vivo
+Où est-ce que j'habite ?
+Как зовут мою собаку?
+أين أسكن؟
+私の猫の名前は何ですか。
+我住在哪里吗
+제 딸 이름이 뭡니까
+Guten Morgen!
+Ja, genau.
+Muchas gracias
+Merci beaucoup !
+Да, хорошо
+ठीक है
+你好！
+はい。
+[music]
+(laughs) *coughs*
+♪ la la la ♪
+…
+""".strip().splitlines()
+
+
+def test_whatever_a_person_says_is_kept_in_any_language() -> None:
+    assert [turn for turn in KEPT_IN_ANY_WORDS if not words_kept(turn)] == []
+    assert [turn for turn in KEPT_IN_ANY_WORDS if (words_kept(turn) or "?") not in turn] == []
+
+
+def test_what_is_worthless_in_any_language_is_not() -> None:
+    assert [turn for turn in WORTHLESS_IN_ANY_LANGUAGE if words_kept(turn)] == []
 
 
 def test_no_words_are_no_statement() -> None:
