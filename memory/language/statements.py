@@ -126,10 +126,10 @@ def unquoted(turn: str, quotes: Sequence[str]) -> list[Statement]:
     left: list[Statement] = []
     for sentence in _sentences(without_own_block(turn)):
         words = _stated(" ".join(sentence.split()))
-        rest = f" {plain(words or '')} "
+        whole = rest = f" {plain(words or '')} "
         for quote in quotes:
             rest = rest.replace(f" {plain(quote)} ", " ")
-        if words and len(rest.encode()) >= A_STATEMENT_BYTES:
+        if words and (rest == whole or len(rest.encode()) >= A_STATEMENT_BYTES):
             for statement in _unnamed(words):
                 _add(left, statement, replacing=False)
     return left

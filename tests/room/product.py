@@ -32,6 +32,8 @@ class Product:
     def __init__(self, home: Path) -> None:
         self.file = home / "rapport.db"
         self.mind: Callable[[Request], str | Call] = lambda request: f"You said {request.words}"
+        self.curator: Callable[[], str] | None = None
+        """What a model answers that is asked beside the conversation."""
         self.models: dict[str, ScriptedLLM] = {}
         self.sessions: dict[str, ScriptedSession] = {}
         self.contexts: dict[str, Context] = {}
@@ -123,6 +125,9 @@ def shipped(tmp_path: Path) -> Iterator[Product]:
 
         def apologise(self) -> None:
             pass
+
+        async def ask(self, *_: object) -> str:
+            return it.curator() if it.curator else ""
 
         async def prepare_apology(self) -> None:
             pass
