@@ -15,15 +15,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
-from memory.records import (
-    Category,
-    Memory,
-    Past,
-    Profile,
-    Session,
-    SessionRecord,
-    Turn,
-)
+from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
 from memory.stores import sqlite_queries as queries
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
@@ -42,8 +34,11 @@ class SqliteStore:
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         """Nothing is opened before the first use, so that a worker with an unusable path still answers calls."""
-        self._reader = _Connection(path, "begin", busy_seconds)
-        self._writer = _Connection(path, "begin immediate", busy_seconds)
+        self._read = _Connection(path, "begin", busy_seconds)
+        """All that one call reads is of one moment."""
+        self._write = _Connection(path, "begin immediate", busy_seconds)
+        """Takes the write lock first: two processes then wait for each other instead of failing in the middle, when a
+        read would have to become a write."""
 
     async def ensure_profile(self, user: UUID, email: str | None) -> tuple[Profile, bool]:
         return await self._write(lambda db: queries.ensure_profile(db, user, email))
@@ -65,7 +60,7 @@ class SqliteStore:
         return await self._read(lambda db: queries.held(db, user))
 
     async def past(self, user: UUID) -> list[Past]:
-        return await self._read(lambda db: queries.past_of(db, user))
+        return await self._read(lambda db: queries.past(db, user))
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         def run(db: sqlite3.Connection) -> bool:
@@ -96,7 +91,7 @@ class SqliteStore:
                 profile=profile,
                 created=created,
                 memories=queries.held(db, user),
-                past=queries.past_of(db, user),
+                past=queries.past(db, user),
                 turns=queries.last_turns(db, user, conversation, turns),
                 summary=None if resumed else queries.last_summary(db, user, besides=conversation),
             )
@@ -113,14 +108,12 @@ class SqliteStore:
 
     async def touch_session(self, user: UUID, session: UUID) -> bool:
         def run(db: sqlite3.Connection) -> bool:
-            living = queries.living(db, user, session)
-            if living is None:
-                return False
-            db.execute(
-                "update sessions set seen_at = ? where user_id = ? and id = ?",
+            row = db.execute(
+                "update sessions set seen_at = ? where user_id = ? and id = ? and ended_at is null"
+                " returning conversation_id",
                 (queries.this_moment(), str(user), str(session)),
-            )
-            return queries.note_activity(db, user, living[0])
+            ).fetchone()
+            return row is not None and queries.note_activity(db, user, UUID(row[0]))
 
         return await self._write(run)
 
@@ -131,14 +124,13 @@ class SqliteStore:
                 return False
             conversation, jobs = living
             jobs.remove(job)
-            now, this = queries.this_moment(), (str(user), str(session))
+            now = queries.this_moment()
+            ended = (None, None) if jobs else (now, reason)
             db.execute(
-                "update sessions set jobs = ?, seen_at = ? where user_id = ? and id = ?", (json.dumps(jobs), now, *this)
+                "update sessions set jobs = ?, seen_at = ?, ended_at = ?, end_reason = ? where user_id = ? and id = ?",
+                (json.dumps(jobs), now, *ended, str(user), str(session)),
             )
             queries.note_activity(db, user, conversation)
-            if not jobs:
-                ended = "update sessions set ended_at = ?, end_reason = ? where user_id = ? and id = ?"
-                db.execute(ended, (now, reason, *this))
             return not jobs
 
         return await self._write(run)
@@ -167,10 +159,7 @@ class SqliteStore:
         await self._write(lambda db: queries.put_back(db, user, parsed))
 
     async def erase(self, user: UUID) -> dict[str, int]:
-        def run(db: sqlite3.Connection) -> dict[str, int]:
-            return {table: db.execute(statement, (str(user),)).rowcount for table, statement in queries.ERASE.items()}
-
-        return await self._write(run, then=scrub)
+        return await self._write(lambda db: queries.erase(db, user), then=scrub)
 
     # -- the deployment
 
@@ -213,20 +202,7 @@ class SqliteStore:
         return await self._write(run, then=scrub)
 
     async def aclose(self) -> None:
-        await asyncio.gather(self._reader.aclose(), self._writer.aclose())
-
-    # -- how the connections are used
-
-    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """All that it reads is of one moment."""
-        return await self._reader.transact(run)
-
-    async def _write(
-        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
-    ) -> T:
-        """In one transaction that takes the write lock first: two processes then wait for each other instead of
-        failing in the middle, when a read would have to become a write. `then` runs after it is committed."""
-        return await self._writer.transact(run, then)
+        await asyncio.gather(self._read.aclose(), self._write.aclose())
 
 
 class _Connection:
@@ -240,11 +216,14 @@ class _Connection:
         self._thread: _Thread | None = None
         self._db: sqlite3.Connection | None = None
 
-    async def transact(
+    async def __call__(
         self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
     ) -> T:
-        """What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
-        happen behind a later call's back."""
+        """What `run` returns, in one transaction; `then` runs after it is committed.
+
+        What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
+        happen behind a later call's back.
+        """
         given_up = threading.Event()
         self._thread = self._thread or _Thread()
         try:
