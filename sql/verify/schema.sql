@@ -90,27 +90,17 @@ begin
   end loop;
 
   for v_wanted in select * from (values
-    ('public.ensure_profile(uuid, text)', true),
-    ('public.complete_first_login(uuid)', true),
+    ('public.ensure_profile(uuid, text)', true), ('public.complete_first_login(uuid)', true),
     ('rapport.hold_profile(uuid, text)', true),
     ('public.start_session(uuid, text, text, text, text, double precision, integer)', true),
-    ('public.append_turns(uuid, uuid, jsonb)', true),
-    ('public.touch_session(uuid, uuid)', true),
-    ('public.end_session(uuid, uuid, text, text)', true),
-    ('public.summarise(uuid, uuid, text)', true),
+    ('public.append_turns(uuid, uuid, jsonb)', true), ('public.touch_session(uuid, uuid)', true),
+    ('public.end_session(uuid, uuid, text, text)', true), ('public.summarise(uuid, uuid, text)', true),
     ('rapport.hold_conversation_of(uuid, uuid)', true),
-    ('public.remember(uuid, jsonb)', true),
-    ('public.retrieve(uuid, text, text)', true),
-    ('public.list_memories(uuid)', true),
-    ('public.list_past(uuid)', true),
-    ('public.forget(uuid, text, text)', true),
-    ('public.export_user(uuid)', true),
-    ('public.import_user(uuid, jsonb)', true),
-    ('public.erase_user(uuid)', true),
-    ('public.list_sessions(boolean, integer)', false),
-    ('public.end_abandoned(timestamptz, text)', false),
-    ('public.take_lease(text, text, double precision)', false),
-    ('public.purge(timestamptz)', false),
+    ('public.remember(uuid, jsonb)', true), ('public.retrieve(uuid, text, text)', true),
+    ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
+    ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
+    ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
+    ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
     ('public.describe_schema()', false)
   ) as wanted (signature, peoples) loop
     v_function := v_wanted.signature::regprocedure;
