@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -34,42 +33,36 @@ class SqliteStore:
 
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         """Nothing is opened before the first use, so that a worker with an unusable path still answers calls."""
-        self._read = _Connection(path, "begin", busy_seconds)
+        self._reader = _Connection(path, "begin", busy_seconds)
         """All that one call reads is of one moment."""
-        self._write = _Connection(path, "begin immediate", busy_seconds)
+        self._writer = _Connection(path, "begin immediate", busy_seconds)
         """Takes the write lock first: two processes then wait for each other instead of failing in the middle, when a
         read would have to become a write."""
 
     async def ensure_profile(self, user: UUID, email: str | None) -> tuple[Profile, bool]:
-        return await self._write(lambda db: queries.ensure_profile(db, user, email))
+        return await self._writer(lambda db: queries.ensure_profile(db, user, email))
 
     async def complete_first_login(self, user: UUID) -> bool:
         statement = "update profiles set is_first_login = 0 where id = ? and is_first_login = 1"
-        return await self._write(lambda db: db.execute(statement, (str(user),)).rowcount == 1)
+        return await self._writer(lambda db: db.execute(statement, (str(user),)).rowcount == 1)
 
     # -- what they told us
 
     async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
-        return await self._write(lambda db: queries.remember(db, user, memories))
+        return await self._writer(lambda db: queries.remember(db, user, memories))
 
     async def retrieve(self, user: UUID, category: Category, key: str) -> Memory | None:
-        found = await self._read(lambda db: queries.held(db, user, "category = ? and key = ?", category, key))
+        found = await self._reader(lambda db: queries.held(db, user, "category = ? and key = ?", category, key))
         return found[0] if found else None
 
     async def memories(self, user: UUID) -> list[Memory]:
-        return await self._read(lambda db: queries.held(db, user))
+        return await self._reader(lambda db: queries.held(db, user))
 
     async def past(self, user: UUID) -> list[Past]:
-        return await self._read(lambda db: queries.past(db, user))
+        return await self._reader(lambda db: queries.past(db, user))
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
-        def run(db: sqlite3.Connection) -> bool:
-            this = (str(user), category, key)
-            rows = db.execute("delete from memories where user_id = ? and category = ? and key = ?", this).rowcount
-            db.execute("delete from memory_history where user_id = ? and category = ? and key = ?", this)
-            return rows == 1
-
-        return await self._write(run, then=scrub)
+        return await self._writer(lambda db: queries.forget(db, user, category, key), then=scrub)
 
     # -- conversations
 
@@ -96,7 +89,7 @@ class SqliteStore:
                 summary=None if resumed else queries.last_summary(db, user, besides=conversation),
             )
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def append_turns(self, user: UUID, conversation: UUID, turns: Sequence[Turn]) -> int:
         def run(db: sqlite3.Connection) -> int:
@@ -104,7 +97,7 @@ class SqliteStore:
                 return 0
             return sum(queries.append(db, user, conversation, turn) for turn in turns)
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def touch_session(self, user: UUID, session: UUID) -> bool:
         def run(db: sqlite3.Connection) -> bool:
@@ -115,57 +108,42 @@ class SqliteStore:
             ).fetchone()
             return row is not None and queries.note_activity(db, user, UUID(row[0]))
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def end_session(self, user: UUID, session: UUID, job: str, reason: str) -> bool:
-        def run(db: sqlite3.Connection) -> bool:
-            living = queries.living(db, user, session)
-            if living is None or job not in living[1]:
-                return False
-            conversation, jobs = living
-            jobs.remove(job)
-            now = queries.this_moment()
-            ended = (None, None) if jobs else (now, reason)
-            db.execute(
-                "update sessions set jobs = ?, seen_at = ?, ended_at = ?, end_reason = ? where user_id = ? and id = ?",
-                (json.dumps(jobs), now, *ended, str(user), str(session)),
-            )
-            queries.note_activity(db, user, conversation)
-            return not jobs
-
-        return await self._write(run)
+        return await self._writer(lambda db: queries.leave_session(db, user, session, job, reason))
 
     async def summarise(self, user: UUID, conversation: UUID, summary: str) -> bool:
         statement = "update conversations set summary = ? where user_id = ? and id = ?"
         parameters = (summary, str(user), str(conversation))
-        return await self._write(lambda db: db.execute(statement, parameters).rowcount == 1)
+        return await self._writer(lambda db: db.execute(statement, parameters).rowcount == 1)
 
     async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
-        return await self._read(lambda db: queries.owns(db, user, conversation))
+        return await self._reader(lambda db: queries.owns(db, user, conversation))
 
     async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
         statement = "select text from messages where user_id = ? and conversation_id = ? and id = ?"
         this = (str(user), str(conversation), turn)
-        row = await self._read(lambda db: db.execute(statement, this).fetchone())
+        row = await self._reader(lambda db: db.execute(statement, this).fetchone())
         return row[0] if row else None
 
     # -- the person's rights
 
     async def export(self, user: UUID) -> dict[str, Any]:
-        return await self._read(lambda db: queries.export(db, user))
+        return await self._reader(lambda db: queries.export(db, user))
 
     async def import_(self, user: UUID, document: dict[str, Any]) -> None:
         parsed = parse(user, document)
-        await self._write(lambda db: queries.put_back(db, user, parsed))
+        await self._writer(lambda db: queries.put_back(db, user, parsed))
 
     async def erase(self, user: UUID) -> dict[str, int]:
-        return await self._write(lambda db: queries.erase(db, user), then=scrub)
+        return await self._writer(lambda db: queries.erase(db, user), then=scrub)
 
     # -- the deployment
 
     async def sessions(self, *, living: bool, limit: int) -> list[SessionRecord]:
         where = "ended_at is null" if living else "true"
-        return await self._read(lambda db: queries.session_records(db, where, limit=limit))
+        return await self._reader(lambda db: queries.session_records(db, where, limit=limit))
 
     async def end_abandoned(self, unseen_since: datetime, reason: str) -> list[SessionRecord]:
         def run(db: sqlite3.Connection) -> list[SessionRecord]:
@@ -175,7 +153,7 @@ class SqliteStore:
             db.execute(statement, (timestamp(now), reason, unseen))
             return [replace(record, ended_at=now, end_reason=reason) for record in abandoned]
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
         def run(db: sqlite3.Connection) -> bool:
@@ -188,7 +166,7 @@ class SqliteStore:
             )
             return db.execute(statement, (name, holder, until, timestamp(now))).rowcount == 1
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def purge(self, turns_before: datetime) -> dict[str, int]:
         def run(db: sqlite3.Connection) -> dict[str, int]:
@@ -199,10 +177,10 @@ class SqliteStore:
                 "memory_history": db.execute("delete from memory_history where expires_at <= ?", (now,)).rowcount,
             }
 
-        return await self._write(run, then=scrub)
+        return await self._writer(run, then=scrub)
 
     async def aclose(self) -> None:
-        await asyncio.gather(self._read.aclose(), self._write.aclose())
+        await asyncio.gather(self._reader.aclose(), self._writer.aclose())
 
 
 class _Connection:

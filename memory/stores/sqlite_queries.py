@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from memory.records import STATEMENT_KEY, Memory, Past, Profile, SessionRecord, Turn, next_statement_key
+from memory.records import STATEMENT_KEY, Category, Memory, Past, Profile, SessionRecord, Turn, next_statement_key
 from memory.stores import export as shapes
 from memory.stores.export import timestamp
 from memory.stores.rows import Row, memories_of, past_of, profile_of, records_of, row_of, turns_of
@@ -44,9 +44,9 @@ def _column(value: object) -> object:
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def _insert(table: str, columns: Iterable[str]) -> str:
-    """The end of a statement that takes its values by the names of their columns."""
-    return f"into {table} ({', '.join(columns)}) values ({', '.join(f':{column}' for column in columns)})"
+def _insert(db: sqlite3.Connection, table: str, fields: Mapping[str, object], how: str = "insert") -> None:
+    row = {name: _column(value) for name, value in fields.items()}
+    db.execute(f"{how} into {table} ({', '.join(row)}) values ({', '.join(f':{name}' for name in row)})", row)
 
 
 # -- profiles
@@ -80,6 +80,14 @@ def held(db: sqlite3.Connection, user: UUID, where: str = "true", *parameters: s
 def past(db: sqlite3.Connection, user: UUID) -> list[Past]:
     statement = f"select * from memory_history where user_id = ? and {_UNEXPIRED} order by seq"
     return past_of(_rows(db, statement, str(user), this_moment()))
+
+
+def forget(db: sqlite3.Connection, user: UUID, category: Category, key: str) -> bool:
+    deleted = [
+        db.execute(f"delete from {table} where {_THIS_KEY}", (str(user), category, key)).rowcount
+        for table in ("memories", "memory_history")
+    ]
+    return deleted[0] == 1
 
 
 def remember(db: sqlite3.Connection, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
@@ -120,8 +128,7 @@ def _keep(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
         f" where {_THIS_KEY} and value <> ?",
         (said_at, str(user), memory.category, memory.key, memory.value),
     )
-    row = _columns(user, memory)
-    db.execute(f"insert or replace {_insert('memories', row)}", row)
+    _insert(db, "memories", {"user_id": user, **row_of(memory)}, "insert or replace")
     return memory
 
 
@@ -139,12 +146,7 @@ def _keep_in_the_past(db: sqlite3.Connection, user: UUID, memory: Memory, held: 
         f"update or ignore memory_history set until = ? where {_THIS_KEY} and said_at <= ? and until > ?",
         (said_at, *this, said_at, said_at),
     )
-    row = {**_columns(user, memory), "until": until}
-    db.execute(f"insert {_insert('memory_history', row)}", row)
-
-
-def _columns(user: UUID, memory: Memory) -> Row:
-    return {"user_id": str(user)} | {name: _column(value) for name, value in row_of(memory).items()}
+    _insert(db, "memory_history", {"user_id": user, **row_of(memory), "until": until})
 
 
 def _under_free_key(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
@@ -182,11 +184,9 @@ def last_conversation(db: sqlite3.Connection, user: UUID, thread: str, within: t
 
 
 def new_conversation(db: sqlite3.Connection, user: UUID, thread: str) -> UUID:
-    conversation, now = uuid4(), this_moment()
-    db.execute(
-        "insert into conversations (user_id, id, thread, created_at, active_at) values (?, ?, ?, ?, ?)",
-        (str(user), str(conversation), thread, now, now),
-    )
+    conversation, now = uuid4(), datetime.now(UTC)
+    row = {"user_id": user, "id": conversation, "thread": thread, "created_at": now, "active_at": now}
+    _insert(db, "conversations", row)
     return conversation
 
 
@@ -223,13 +223,24 @@ def join_session(db: sqlite3.Connection, user: UUID, conversation: UUID, job: st
     return UUID(session), asks_again
 
 
-def living(db: sqlite3.Connection, user: UUID, session: UUID) -> tuple[UUID, list[str]] | None:
-    """The conversation and the jobs of a session; None if it has ended or is not this user's."""
+def leave_session(db: sqlite3.Connection, user: UUID, session: UUID, job: str, reason: str) -> bool:
+    """True if the session ended by this, with its last job."""
+    this = (str(user), str(session))
     row = db.execute(
-        "select conversation_id, jobs from sessions where user_id = ? and id = ? and ended_at is null",
-        (str(user), str(session)),
+        "select conversation_id, jobs from sessions where user_id = ? and id = ? and ended_at is null", this
     ).fetchone()
-    return (UUID(row[0]), json.loads(row[1])) if row else None
+    jobs: list[str] = json.loads(row[1]) if row else []
+    if job not in jobs:
+        return False
+    jobs.remove(job)
+    now = this_moment()
+    ended = (None, None) if jobs else (now, reason)
+    db.execute(
+        "update sessions set jobs = ?, seen_at = ?, ended_at = ?, end_reason = ? where user_id = ? and id = ?",
+        (json.dumps(jobs), now, *ended, *this),
+    )
+    note_activity(db, user, UUID(row[0]))
+    return not jobs
 
 
 def append(db: sqlite3.Connection, user: UUID, conversation: UUID, turn: Turn) -> bool:
@@ -238,11 +249,7 @@ def append(db: sqlite3.Connection, user: UUID, conversation: UUID, turn: Turn) -
     correction = "update messages set text = ?, interrupted = ? where user_id = ? and conversation_id = ? and id = ?"
     if db.execute(correction, (turn.text, turn.interrupted, *this)).rowcount:
         return False
-    db.execute(
-        "insert into messages (user_id, conversation_id, id, role, text, said_at, interrupted)"
-        " values (?, ?, ?, ?, ?, ?, ?)",
-        (*this, turn.role, turn.text, timestamp(turn.said_at), turn.interrupted),
-    )
+    _insert(db, "messages", {"user_id": user, "conversation_id": conversation, **asdict(turn)})
     return True
 
 
@@ -311,8 +318,7 @@ def put_back(db: sqlite3.Connection, user: UUID, document: shapes.Document) -> N
         for name, part in _PARTS.items():
             records = getattr(document, name) if name != "profile" else filter(None, [document.profile])
             for record in records:
-                row = {part.owner: str(user)} | {field: _column(value) for field, value in record}
-                db.execute(f"insert or ignore {_insert(part.table, row)}", row)
+                _insert(db, part.table, {part.owner: user, **dict(record)}, "insert or ignore")
     except sqlite3.IntegrityError:
         raise ValueError("the document has records of a conversation that is another person's") from None
 

@@ -186,19 +186,15 @@ class SupabaseStore:
         project does not list it."""
         import httpx  # noqa: PLC0415
 
-        client = self._open().postgrest
+        what, client = "the list of functions", self._open().postgrest
         headers = httpx.Headers(client.headers)
         if person and self._tokens:
             headers["Authorization"] = f"Bearer {self._tokens.token(person)}"
         try:
             found = (await client.session.get(f"{self._access.url}/rest/v1/", headers=headers)).json()
         except (httpx.HTTPError, ValueError) as error:
-            raise failure("the list of functions", error) from None
-        return read(
-            "the list of functions",
-            lambda said: {path[5:] for path in said["paths"] if path.startswith("/rpc/")},
-            found,
-        )
+            raise failure(what, error) from None
+        return read(what, lambda told: {path[5:] for path in told["paths"] if path.startswith("/rpc/")}, found)
 
     @property
     def clock_ahead(self) -> float:
@@ -215,9 +211,8 @@ class SupabaseStore:
         """What the function returns, parsed; under the token of the person, where it concerns one and there are tokens.
         Raises `StoreError`."""
         given = {"p_user_id": person, **arguments} if person else arguments
-        return read(
-            function, parse, await self._patiently(function, person, lambda client: client.rpc(function, given))
-        )
+        answer = await self._patiently(function, person, lambda client: client.rpc(function, given))
+        return read(function, parse, answer)
 
     async def _rows(self, table: str, person: UUID, column: str, /, **equal: Any) -> list[dict[str, Any]]:
         """One column of the person's rows. Raises `StoreError`."""
