@@ -25,7 +25,7 @@ start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_AP
 	@$(PYTHON) -m livekit.agents start agent.py
 
 test: .venv/.dev ## Run the tests. Servers they need are fetched and built once, in minutes (make stack).
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m $(if $(ARGS),pytest $(ARGS),tests)
 
 test-rooms: .venv/.dev ## Run all tests in real rooms, on a real livekit-server; make test has one of each kind.
 	$(PYTHON) -m pytest -m "rooms and not soak" $(ARGS)
