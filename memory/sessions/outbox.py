@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
@@ -102,7 +102,8 @@ class Outbox:
         self._items: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         """Writes while anything waits; None otherwise."""
-        self._writing = asyncio.Lock()
+        self.writing = asyncio.Lock()
+        """Held by each write: while somebody else holds it, nothing is being written."""
         self._progress = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -112,7 +113,7 @@ class Outbox:
 
     @property
     def idle(self) -> bool:
-        return not self._items and self._task is None and not self._writing.locked()
+        return not self._items and self._task is None and not self.writing.locked()
 
     def put(self, what: str, write: Callable[[], Awaitable[object]]) -> bool:
         """Take a write; False if there is no room. `what` names its kind in the log."""
@@ -129,12 +130,6 @@ class Outbox:
         """Wait until nothing waits any more."""
         while self._items:
             await self._progress.wait()
-
-    @asynccontextmanager
-    async def quiet(self) -> AsyncGenerator[None]:
-        """Nothing is being written in here."""
-        async with self._writing:
-            yield
 
     def drop(self) -> None:
         """Forget what waits, because the person wanted it deleted. Safe from any thread."""
@@ -182,7 +177,7 @@ class Outbox:
 
     async def _try(self, item: _Item) -> bool:
         """Is there nothing left to do for it?"""
-        async with self._writing:
+        async with self.writing:
             if item not in self._items:  # dropped while somebody wanted quiet
                 return True
             try:

@@ -57,6 +57,9 @@ class SessionClosed(LookupError):
 class MemoryOff(Exception):
     """This session keeps nothing: its identity is anonymous."""
 
+    def __init__(self) -> None:
+        super().__init__("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
+
 
 @dataclass(slots=True)
 class _Stated:
@@ -79,7 +82,7 @@ class SessionMemory(OpenSession):
         self._loops = loops
         self._timing = timing
         self._here: Here | None = None
-        self._start: Callable[[Store], Coroutine[Any, Any, Session]] | None = None
+        self._start: Callable[[], Coroutine[Any, Any, Session]] | None = None
         """Gets or creates the stored session; asking again is harmless. None for who only reads."""
         self._job = ""
         self._lapsed = False
@@ -94,11 +97,6 @@ class SessionMemory(OpenSession):
         self._closed = False
         live.enter(self)
 
-    @property
-    def waiting(self) -> int:
-        """How many writes of the person wait for the store."""
-        return len(self._store.outbox) if self._here else 0
-
     # -- its beginning and its end
 
     async def start(  # noqa: PLR0913 - as in `Store`
@@ -112,24 +110,27 @@ class SessionMemory(OpenSession):
         """
         self._must_be_open()
         if not self.remembered:
-            raise MemoryOff("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
+            raise MemoryOff
         thread = checked("thread", thread, MAX_THREAD_CHARACTERS)
-
-        def start(store: Store) -> Coroutine[Any, Any, Session]:
-            return store.start_session(
-                self.user, email=email, thread=thread, job=job, room=room, resume_within=resume_within, turns=turns
-            )
-
-        deadline = self._store.deadline  # a store that cannot be is told now, and to nobody who appends turns
-        self._start, self._job = start, job
+        store = self._store  # one that cannot be is told now, and to nobody who appends turns
+        self._start = lambda: self._store.write(
+            Store.start_session,
+            email=email,
+            thread=thread,
+            job=job,
+            room=room,
+            resume_within=resume_within,
+            turns=turns,
+        )
+        self._job = job
         answer: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-        if not self._put("a session", partial(self._begin_and_answer, answer)):
+        if not store.outbox.put("a session", partial(self._begin_and_answer, answer)):
             raise StoreError("too much waits for the store already")
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(store.deadline):
                 return await answer
         except TimeoutError:
-            raise StoreError(f"the store did not answer within {deadline} s") from None
+            raise StoreError(f"the store did not answer within {store.deadline} s") from None
 
     async def load(self) -> None:
         """Bring the person's memories into the process, without a conversation; for scripts."""
@@ -154,12 +155,10 @@ class SessionMemory(OpenSession):
         stored = self.stored
         if stored is None:
             return False
-        if await self._store.ask("touch_session", lambda store: store.touch_session(self.user, stored.id)):
+        if await self._store.ask(Store.touch_session, stored.id):
             return True
         self._lapsed = True
-        if not await self._store.ask(
-            "conversation_exists", lambda store: store.conversation_exists(self.user, stored.conversation)
-        ):
+        if not await self._store.ask(Store.conversation_exists, stored.conversation):
             log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", self.user)
             self._live.tell(self.user, "forgotten", let_go_of(self.user, self._live, self._loops))
         return False
@@ -179,9 +178,7 @@ class SessionMemory(OpenSession):
         self._sum_up()
         if self._start:
             self._write_behind(
-                "an end",
-                "end_session",
-                lambda store, stored: store.end_session(self.user, stored.id, self._job, reason),
+                "an end", lambda stored: self._store.write(Store.end_session, stored.id, self._job, reason)
             )
         return await self._store.outbox.flush(seconds) if self._here else 0
 
@@ -202,12 +199,10 @@ class SessionMemory(OpenSession):
             return
         if self._lapsed:
             self._lapsed = False
-            self._put("a session", self._begin)
+            self._store.outbox.put("a session", self._begin)
         clean = replace(turn, text=storable(turn.text)[:MAX_TURN_CHARACTERS])
         self._sums_up = self._sums_up or turn.role == "user"
-        self._write_behind(
-            "a turn", "append_turns", lambda store, stored: store.append_turns(self.user, stored.conversation, [clean])
-        )
+        self._write_behind("a turn", lambda stored: self._store.write(Store.append_turns, stored.conversation, [clean]))
 
     def summarise(self, text: str) -> None:
         """Keep a short summary of the conversation, for the one after it, instead of our own. Never waits."""
@@ -266,9 +261,6 @@ class SessionMemory(OpenSession):
         if self._closed:
             raise SessionClosed("this session has ended: nothing may be read or written for its user any more")
 
-    def _put(self, what: str, write: Callable[[], Coroutine[Any, Any, object]]) -> bool:
-        return self._store.outbox.put(what, write)
-
     async def _begin_and_answer(self, answer: asyncio.Future[Session]) -> None:
         try:
             stored = await self._begin()
@@ -282,28 +274,24 @@ class SessionMemory(OpenSession):
     async def _begin(self) -> Session:
         assert self._start  # noqa: S101 - it was put by who has set it
         self._live.await_loading(self)
-        self._stored = stored = await self._store.write("start_session", self._start)
+        self._stored = stored = await self._start()
         self._live.loaded(self, await asyncio.to_thread(Person, stored.memories, stored.past))
         if stored.created:
             log.info("[PROFILE CREATE] Profile created for user: %s", self.user)
         log.info("[CONVERSATION] %s for user: %s", "resumed" if stored.resumed else "new", self.user)
         return stored
 
-    def _write_behind(
-        self, what: str, name: str, call: Callable[[Store, Session], Coroutine[Any, Any, object]]
-    ) -> None:
+    def _write_behind(self, what: str, write: Callable[[Session], Coroutine[Any, Any, object]]) -> None:
         """Something of the stored session, if there is one by then."""
 
-        async def write() -> None:
+        async def write_if_stored() -> None:
             if stored := self.stored:
-                await self._store.write(name, lambda store: call(store, stored))
+                await write(stored)
 
-        self._put(what, write)
+        self._store.outbox.put(what, write_if_stored)
 
     async def _all_that_is_stored(self, ask: Ask) -> Person:
-        memories = await ask("memories", lambda store: store.memories(self.user))
-        past = await ask("past", lambda store: store.past(self.user))
-        return await asyncio.to_thread(Person, memories, past)
+        return await asyncio.to_thread(Person, await ask(Store.memories), await ask(Store.past))
 
     # -- what a turn states
 
@@ -332,7 +320,7 @@ class SessionMemory(OpenSession):
         if self._live.is_loaded(self.user):
             stated.news = self._take(stated)
         if stated.news is None or stated.news:
-            self._put("a statement", partial(self._write_stated, stated))
+            self._store.outbox.put("a statement", partial(self._write_stated, stated))
         return stated.news or []
 
     def _take(self, stated: _Stated) -> list[Memory]:
@@ -346,7 +334,7 @@ class SessionMemory(OpenSession):
             stated.news = await self._late_news(stated)
         if not (news := stated.news):
             return
-        kept = await self._store.write("remember", lambda store: store.remember(self.user, news))
+        kept = await self._store.write(Store.remember, news)
         if kept != news:  # another process had these keys, or this turn, before
             self._live.await_loading(self)
             self._live.loaded(self, await self._all_that_is_stored(self._store.write))
@@ -380,7 +368,7 @@ class SessionMemory(OpenSession):
     def _write_summary(self, summary: str) -> None:
         if self._start and summary:
             self._write_behind(
-                "a summary", "summarise", lambda store, stored: store.summarise(self.user, stored.conversation, summary)
+                "a summary", lambda stored: self._store.write(Store.summarise, stored.conversation, summary)
             )
 
 
