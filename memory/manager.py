@@ -108,8 +108,7 @@ class MemoryManager:
             conversation=sessions[-1].conversation if sessions else None,
         )
         kept = await self._store_of(user).ask_in_order(Store.remember, [memory])
-        for each in kept:
-            self._live.put(user, each)
+        self._live.put(user, *kept)
         log_stored(user, kept)
         self._live.tell(user, "remembered", kept)
         return kept[0] if kept else memory

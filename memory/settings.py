@@ -62,17 +62,10 @@ class MemorySettings(BaseSettings):
         return self.rapport_home.expanduser() / "rapport.db"
 
     @property
-    def supabase_keys(self) -> dict[str, str | None]:
-        """By the name of their variable."""
-        keys = {
-            "SUPABASE_SECRET_KEY": self.supabase_secret_key,
-            "SUPABASE_SERVICE_ROLE_KEY": self.supabase_service_role_key,
-            "SUPABASE_PUBLISHABLE_KEY": self.supabase_publishable_key,
-            "SUPABASE_ANON_KEY": self.supabase_anon_key,
-            "SUPABASE_SIGNING_JWK": self.supabase_signing_jwk,
-            "SUPABASE_JWT_SECRET": self.supabase_jwt_secret,
-        }
-        return {name: key.get_secret_value() if key else None for name, key in keys.items()}
+    def supabase_keys(self) -> dict[str, str]:
+        """Those that are set, by the name of their variable."""
+        keys = {name.upper(): key for name, key in self if name.startswith("supabase_")}
+        return {name: key.get_secret_value() for name, key in keys.items() if isinstance(key, SecretStr)}
 
     def supabase(self) -> Access | None:
         """The project, if one is named. Raises `StoreMisconfigured`."""

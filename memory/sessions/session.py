@@ -135,14 +135,13 @@ class SessionMemory(OpenSession):
     async def load(self) -> None:
         """Bring the person's memories into the process, without a conversation; for scripts."""
         self._must_be_open()
+        if not self.remembered:
+            self._live.loaded(self, Person())
+            return
         try:
-            person = Person()
-            if self.remembered:
-                await self._store.settled()
+            await self._store.settled()
             async with self._reading_store:
-                if self.remembered:
-                    person = await self._all_that_is_stored(self._store.ask)
-                self._live.loaded(self, person)
+                await self._read_all(self._store.ask)
         except BaseException:
             self.missed = None
             raise
@@ -151,7 +150,7 @@ class SessionMemory(OpenSession):
         """Say that the session is alive. False if it is not any more: the person's next turn then begins another, or,
         where all that was kept of them was erased elsewhere, it is forgotten here too."""
         self._must_be_open()
-        self._sum_up_now_and_then()
+        self._sum_up()
         stored = self.stored
         if stored is None:
             return False
@@ -175,7 +174,7 @@ class SessionMemory(OpenSession):
             reading.cancel()
         if readings:
             await asyncio.wait(readings)
-        self._sum_up()
+        self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
                 "an end", lambda stored: self._store.write(Store.end_session, stored.id, self._job, reason)
@@ -290,8 +289,11 @@ class SessionMemory(OpenSession):
 
         self._store.outbox.put(what, write_if_stored)
 
-    async def _all_that_is_stored(self, ask: Ask) -> Person:
-        return await asyncio.to_thread(Person, await ask(Store.memories), await ask(Store.past))
+    async def _read_all(self, ask: Ask) -> Person:
+        self._live.await_loading(self)
+        person = await asyncio.to_thread(Person, await ask(Store.memories), await ask(Store.past))
+        self._live.loaded(self, person)
+        return person
 
     # -- what a turn states
 
@@ -315,7 +317,7 @@ class SessionMemory(OpenSession):
             return []
         self._stated.extend(statement.value for statement in statements)
         self._summary_is_due = True
-        self._sum_up_now_and_then()
+        self._sum_up()
         stated = _Stated(turn, statements)
         if self._live.is_loaded(self.user):
             stated.news = self._take(stated)
@@ -326,7 +328,8 @@ class SessionMemory(OpenSession):
     def _take(self, stated: _Stated) -> list[Memory]:
         turn = stated.turn
         news = self._live.take(self.user, stated.statements, turn.id, turn.said_at, self.conversation)
-        log_categories(news)
+        for memory in news:
+            log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
         return news
 
     async def _write_stated(self, stated: _Stated) -> None:
@@ -336,8 +339,7 @@ class SessionMemory(OpenSession):
             return
         kept = await self._store.write(Store.remember, news)
         if kept != news:  # another process had these keys, or this turn, before
-            self._live.await_loading(self)
-            self._live.loaded(self, await self._all_that_is_stored(self._store.write))
+            await self._read_all(self._store.write)
         log_stored(self.user, kept)
         self._live.tell(self.user, "remembered", kept)
 
@@ -345,9 +347,7 @@ class SessionMemory(OpenSession):
         """What is news, where it could not be told when it was said."""
         async with self._reading_store:
             if not self._live.is_loaded(self.user):
-                self._live.await_loading(self)
-                person = await self._all_that_is_stored(self._store.write)
-                self._live.loaded(self, person)
+                person = await self._read_all(self._store.write)
                 if self._closed:
                     turn = stated.turn
                     return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
@@ -355,13 +355,10 @@ class SessionMemory(OpenSession):
 
     # -- what it was about
 
-    def _sum_up_now_and_then(self) -> None:
-        if monotonic() - self._summed_up_at >= self._timing.summary:
-            self._sum_up()
-
-    def _sum_up(self) -> None:
-        """From what was stated, for the session after this one: nothing tells us beforehand that a call will end."""
-        if self._sums_up and self._summary_is_due:
+    def _sum_up(self, *, at_once: bool = False) -> None:
+        """From what was stated, now and then: nothing tells us beforehand that a call will end."""
+        is_time = at_once or monotonic() - self._summed_up_at >= self._timing.summary
+        if is_time and self._sums_up and self._summary_is_due:
             self._summary_is_due, self._summed_up_at = False, monotonic()
             self._write_summary(extracted_summary(self._stated))
 
@@ -386,11 +383,6 @@ def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
     gone = live.take_out_everything(user)
     loops.drop(user)
     return gone
-
-
-def log_categories(memories: Sequence[Memory]) -> None:
-    for memory in memories:
-        log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
 
 
 def log_stored(user: UUID, memories: Sequence[Memory]) -> None:
