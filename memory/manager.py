@@ -1,7 +1,7 @@
 """Where memories meet the user of the running session.
 
-`MemoryManager` is what agents, tools and scripts call. It asks "who?" once per call, in the caller's own context, and
-hands the answer down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories
+`MemoryManager` is what agents, tools and scripts call. It asks "who?" in the caller's own context, and hands the
+answer down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories
 are in the process, so that recall in the middle of a turn costs no I/O. What another process writes meanwhile, for
 another device of the same person, is seen when the next session opens.
 
@@ -23,21 +23,13 @@ from uuid import UUID
 
 from identity import SessionUser, current_user
 from memory.recall.memories import RecallIndex
-from memory.records import (
-    MAX_KEY_CHARACTERS,
-    MAX_VALUE_CHARACTERS,
-    Category,
-    Memory,
-    Past,
-    Profile,
-    storable,
-)
+from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
 from memory.sessions.embedders import Embedder
 from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
 from memory.sessions.live import LiveMemories
-from memory.sessions.loops import Loops
-from memory.sessions.session import MemoryOff, SessionMemory, checked, let_go_of, log_name, log_stored, told
+from memory.sessions.loops import Here, Loops
+from memory.sessions.session import MemoryOff, SessionMemory, let_go_of, log_stored, told
 from memory.sessions.timing import Timing
 from memory.stores.protocol import Store
 
@@ -87,8 +79,10 @@ class MemoryManager:
         self._timing = timing
         self._live = LiveMemories()
         # Jobs of a thread-executor worker share this object from loops of their own.
-        self._loops = Loops(lambda: StoreClient(open_store(), deadline, timing, measure), open_meaning)
-        self._background = _BackgroundLoop()
+        self._loops = Loops(lambda: Here(StoreClient(open_store(), deadline, timing, measure), open_meaning))
+        self._background: asyncio.AbstractEventLoop | None = None
+        """Runs the synchronous calls, in a daemon thread that the first one starts."""
+        self._starting = threading.Lock()
 
     # -- the public surface, in pairs
 
@@ -102,8 +96,8 @@ class MemoryManager:
         sessions = self._live.sessions(user)
         memory = Memory(
             Category.parse(category),
-            checked("key", key, MAX_KEY_CHARACTERS),
-            checked("value", value, MAX_VALUE_CHARACTERS),
+            checked("key", key),
+            checked("value", value),
             datetime.now(UTC),
             conversation=sessions[-1].conversation if sessions else None,
         )
@@ -272,26 +266,15 @@ class MemoryManager:
         return here.meaning if here else None
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """In the caller's context: who is bound there, is bound in the work."""
         with suppress(RuntimeError):
             asyncio.get_running_loop()
             log.warning("a synchronous memory call blocks the event loop: await its twin with an `a` in front")
-        return self._background.run(work)
-
-
-class _BackgroundLoop:
-    """An event loop in a daemon thread, started by the first synchronous call."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """In the caller's context: who is bound there is bound to the work."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="rapport-memory", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._starting:
+            if self._background is None:
+                self._background = asyncio.new_event_loop()
+                threading.Thread(target=self._background.run_forever, name="rapport-memory", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._background).result()
 
 
 def _who_may_write() -> SessionUser:

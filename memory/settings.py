@@ -14,11 +14,7 @@ from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
 from memory.stores.supabase_keys import Access, StoreMisconfigured, access
 
-_EMBEDDINGS_PRELOAD = {
-    "off": (),
-    "local": ("safetensors.numpy", "tokenizers"),
-    "openai": ("openai.resources.embeddings",),
-}
+_VECTORS = {"off": (), "local": ("safetensors.numpy", "tokenizers"), "openai": ("openai.resources.embeddings",)}
 
 
 class MemorySettings(BaseSettings):
@@ -52,8 +48,8 @@ class MemorySettings(BaseSettings):
     supabase_service_role_key: SecretStr | None = None
     supabase_publishable_key: SecretStr | None = None
     supabase_anon_key: SecretStr | None = None
-    supabase_jwt_secret: SecretStr | None = None
     supabase_signing_jwk: SecretStr | None = None
+    supabase_jwt_secret: SecretStr | None = None
     supabase_role: str = "authenticated"
     database_url: SecretStr | None = None
 
@@ -99,10 +95,10 @@ def preload_modules(settings: MemorySettings) -> list[str]:
     if why_off(settings):
         return []
     if settings.supabase_url is None:
-        return ["sqlite3", *_EMBEDDINGS_PRELOAD[settings.embeddings]]
+        return ["sqlite3", *_VECTORS[settings.embeddings]]
     from memory.stores.supabase import PRELOAD  # noqa: PLC0415
 
-    return [*PRELOAD, *_EMBEDDINGS_PRELOAD[settings.embeddings]]
+    return [*PRELOAD, *_VECTORS[settings.embeddings]]
 
 
 def prepare_store(settings: MemorySettings) -> None:

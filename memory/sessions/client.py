@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from memory.sessions.outbox import Breaker, Outbox
@@ -27,12 +27,6 @@ Measure = Callable[[str, float, bool], None]
 
 Method = Callable[Concatenate[Store, UUID, P], Coroutine[Any, Any, T]]
 """One of those that name their user: `Store.memories`, say."""
-
-
-class Ask(Protocol):
-    """How a method of the store is called: with what patience."""
-
-    def __call__(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
 
 
 class StoreClient:

@@ -38,7 +38,7 @@ class OpenSession:
         self._stored: Session | None = None
         self.forgotten_at: float | None = None
         """When everything of the person was forgotten while it was open, in seconds since the epoch: what was said
-        before it must not be told any more."""
+        before it must not be told any more, and nothing of its conversation is kept."""
         self.before: Statement | None = None
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
         self.reading: set[asyncio.Task[Any]] = set()
@@ -49,16 +49,11 @@ class OpenSession:
     @property
     def stored(self) -> Session | None:
         """What the store said when it started; None until then, and after everything was forgotten."""
-        return None if self.erased else self._stored
+        return None if self.forgotten_at else self._stored
 
     @property
     def conversation(self) -> UUID | None:
         return self.stored.conversation if self.stored else None
-
-    @property
-    def erased(self) -> bool:
-        """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
-        return self.forgotten_at is not None
 
 
 class _Present:

@@ -104,7 +104,7 @@ class Outbox:
         """Writes while anything waits; None otherwise."""
         self.writing = asyncio.Lock()
         """Held by each write: while somebody else holds it, nothing is being written."""
-        self._progress = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._hurry = asyncio.Event()
 
     def __len__(self) -> int:
@@ -121,6 +121,7 @@ class Outbox:
             self._lost(what, f"{len(self._items)} writes wait already")
             return False
         self._items.append(_Item(what, write))
+        self._emptied.clear()
         if self._task is None:
             # an empty context: a write must not depend on who was bound where the first one was put
             self._task = self._loop.create_task(self._write_all(), name="memory_outbox", context=Context())
@@ -129,7 +130,7 @@ class Outbox:
     async def settled(self) -> None:
         """Wait until nothing waits any more."""
         while self._items:
-            await self._progress.wait()
+            await self._emptied.wait()
 
     def drop(self) -> None:
         """Forget what waits, because the person wanted it deleted. Safe from any thread."""
@@ -167,10 +168,8 @@ class Outbox:
         failures = 0
         try:
             while self._items:
-                if await self._try(self._items[0]):
-                    failures = 0
-                else:
-                    failures += 1
+                failures = 0 if await self._try(self._items[0]) else failures + 1
+                if failures:
                     await self._pause(failures)
         finally:
             self._task = None
@@ -192,7 +191,8 @@ class Outbox:
             # perhaps it dropped itself
             if self._items and self._items[0] is item:
                 self._items.popleft()
-            self._tell_progress()
+            if not self._items:
+                self._emptied.set()
             return True
 
     async def _pause(self, failures: int) -> None:
@@ -212,11 +212,7 @@ class Outbox:
 
     def _drop(self) -> None:
         self._items.clear()
-        self._tell_progress()
-
-    def _tell_progress(self) -> None:
-        self._progress.set()
-        self._progress = asyncio.Event()
+        self._emptied.set()
 
     def _lost(self, what: str, why: str) -> None:
         log.error("[MEMORY LOST] %s of user %s: %s", what, self._user, why)

@@ -19,17 +19,8 @@ from uuid import UUID
 
 from memory.language.statements import Statement, statements_in
 from memory.recall.brief import brief
-from memory.records import (
-    MAX_THREAD_CHARACTERS,
-    MAX_TURN_CHARACTERS,
-    MAX_VALUE_CHARACTERS,
-    Memory,
-    Session,
-    Turn,
-    statement_key,
-    storable,
-)
-from memory.sessions.client import Ask, PersonalStore
+from memory.records import MAX_TURN_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Session, Turn, checked, log_name, storable
+from memory.sessions.client import PersonalStore
 from memory.sessions.embedding_queue import Meaning
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
@@ -111,7 +102,7 @@ class SessionMemory(OpenSession):
         self._must_be_open()
         if not self.remembered:
             raise MemoryOff
-        thread = checked("thread", thread, MAX_THREAD_CHARACTERS)
+        thread = checked("thread", thread)
         store = self._store  # one that cannot be is told now, and to nobody who appends turns
         self._start = lambda: self._store.write(
             Store.start_session,
@@ -141,7 +132,7 @@ class SessionMemory(OpenSession):
         try:
             await self._store.settled()
             async with self._reading_store:
-                await self._read_all(self._store.ask)
+                await self._read_all(patiently=False)
         except BaseException:
             self.missed = None
             raise
@@ -194,7 +185,7 @@ class SessionMemory(OpenSession):
         """Write a committed turn into the transcript, or correct it if its id was written before. Never waits; turns
         are written in the order in which they are given."""
         self._must_be_open()
-        if self._start is None or self.erased:
+        if self._start is None or self.forgotten_at:
             return
         if self._lapsed:
             self._lapsed = False
@@ -289,8 +280,9 @@ class SessionMemory(OpenSession):
 
         self._store.outbox.put(what, write_if_stored)
 
-    async def _read_all(self, ask: Ask) -> Person:
+    async def _read_all(self, *, patiently: bool) -> Person:
         self._live.await_loading(self)
+        ask = self._store.write if patiently else self._store.ask
         person = await asyncio.to_thread(Person, await ask(Store.memories), await ask(Store.past))
         self._live.loaded(self, person)
         return person
@@ -339,7 +331,7 @@ class SessionMemory(OpenSession):
             return
         kept = await self._store.write(Store.remember, news)
         if kept != news:  # another process had these keys, or this turn, before
-            await self._read_all(self._store.write)
+            await self._read_all(patiently=True)
         log_stored(self.user, kept)
         self._live.tell(self.user, "remembered", kept)
 
@@ -347,7 +339,7 @@ class SessionMemory(OpenSession):
         """What is news, where it could not be told when it was said."""
         async with self._reading_store:
             if not self._live.is_loaded(self.user):
-                person = await self._read_all(self._store.write)
+                person = await self._read_all(patiently=True)
                 if self._closed:
                     turn = stated.turn
                     return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
@@ -388,18 +380,3 @@ def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
 def log_stored(user: UUID, memories: Sequence[Memory]) -> None:
     for memory in memories:
         log.info("[MEMORY STORED] %s %s for user: %s", memory.category, log_name(memory), user)
-
-
-def log_name(memory: Memory) -> str:
-    """When it was said: its key may be made of the person's words ("allergy_penicillin")."""
-    return statement_key(memory.said_at)
-
-
-def checked(name: str, text: str, longest: int) -> str:
-    """The text as it can be stored. Raises `ValueError` for one that is empty or too long."""
-    clean = storable(text)
-    if not clean:
-        raise ValueError(f"the {name} is empty")
-    if len(clean) > longest:
-        raise ValueError(f"the {name} has {len(clean)} characters, at most {longest} are stored")
-    return clean
