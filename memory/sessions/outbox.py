@@ -8,7 +8,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
@@ -198,17 +198,16 @@ class Outbox:
     async def _pause(self, failures: int) -> None:
         """Longer after each failure, and not in step with other processes."""
         first, longest = self._timing.first_pause, self._timing.longest_pause
-        pause = min(first * 2**failures, longest)
-        pause = max(random.uniform(pause / 2, pause), self._breaker.wait)  # noqa: S311
-        if not self._hurry.is_set():
-            try:
+        if self._hurry.is_set():
+            await asyncio.sleep(random.uniform(first / 2, first))  # noqa: S311
+        else:
+            pause = min(first * 2**failures, longest)
+            pause = max(random.uniform(pause / 2, pause), self._breaker.wait)  # noqa: S311
+            with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
-            except TimeoutError:
-                return
-        else:
-            await asyncio.sleep(random.uniform(first / 2, first))  # noqa: S311
-        self._breaker.let_probe()
+        if self._hurry.is_set():
+            self._breaker.let_probe()
 
     def _drop(self) -> None:
         self._items.clear()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -50,15 +50,6 @@ class MemoryOff(Exception):
 
     def __init__(self) -> None:
         super().__init__("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
-
-
-@dataclass(slots=True)
-class _Stated:
-    """What a turn stated, and what of it was news: None until the person's memories are here."""
-
-    turn: Turn
-    statements: Sequence[Statement]
-    news: list[Memory] | None = None
 
 
 class SessionMemory(OpenSession):
@@ -160,11 +151,9 @@ class SessionMemory(OpenSession):
         `aclose` of the manager, come after it.
         """
         await asyncio.sleep(0)  # a reading that was asked for just now begins
-        readings = list(self.reading)
-        for reading in readings:
+        for reading in self.reading:
             reading.cancel()
-        if readings:
-            await asyncio.wait(readings)
+        await asyncio.gather(*self.reading, return_exceptions=True)
         self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
@@ -310,40 +299,40 @@ class SessionMemory(OpenSession):
         self._stated.extend(statement.value for statement in statements)
         self._summary_is_due = True
         self._sum_up()
-        stated = _Stated(turn, statements)
-        if self._live.is_loaded(self.user):
-            stated.news = self._take(stated)
-        if stated.news is None or stated.news:
-            self._store.outbox.put("a statement", partial(self._write_stated, stated))
-        return stated.news or []
+        news = self._take(turn, statements) if self._live.is_loaded(self.user) else None
 
-    def _take(self, stated: _Stated) -> list[Memory]:
-        turn = stated.turn
-        news = self._live.take(self.user, stated.statements, turn.id, turn.said_at, self.conversation)
+        async def write() -> None:
+            nonlocal news  # is told once, however often writing it is tried
+            if news is None:
+                news = await self._late_news(turn, statements)
+            if news:
+                await self._write_news(news)
+
+        if news is None or news:
+            self._store.outbox.put("a statement", write)
+        return news or []
+
+    def _take(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
+        news = self._live.take(self.user, statements, turn.id, turn.said_at, self.conversation)
         for memory in news:
             log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
         return news
 
-    async def _write_stated(self, stated: _Stated) -> None:
-        if stated.news is None:
-            stated.news = await self._late_news(stated)
-        if not (news := stated.news):
-            return
-        kept = await self._store.write(Store.remember, news)
-        if kept != news:  # another process had these keys, or this turn, before
-            await self._read_all(patiently=True)
-        log_stored(self.user, kept)
-        self._live.tell(self.user, "remembered", kept)
-
-    async def _late_news(self, stated: _Stated) -> list[Memory]:
+    async def _late_news(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
         """What is news, where it could not be told when it was said."""
         async with self._reading_store:
             if not self._live.is_loaded(self.user):
                 person = await self._read_all(patiently=True)
                 if self._closed:
-                    turn = stated.turn
-                    return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
-        return self._take(stated)
+                    return person.news(statements, turn.id, turn.said_at, self.conversation)
+        return self._take(turn, statements)
+
+    async def _write_news(self, news: list[Memory]) -> None:
+        kept = await self._store.write(Store.remember, news)
+        if kept != news:  # another process had these keys, or this turn, before
+            await self._read_all(patiently=True)
+        log_stored(self.user, kept)
+        self._live.tell(self.user, "remembered", kept)
 
     # -- what it was about
 
