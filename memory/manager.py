@@ -1,7 +1,7 @@
 """Where memories meet the user of the running session.
 
-`MemoryManager` is what agents, tools and scripts call. It asks "who?" once per call, in the caller's own context, and
-hands the answer down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories
+`MemoryManager` is what agents, tools and scripts call. It asks "who?" in the caller's own context, and hands the
+answer down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories
 are in the process, so that recall in the middle of a turn costs no I/O. What another process writes meanwhile, for
 another device of the same person, is seen when the next session opens.
 
@@ -15,6 +15,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -22,21 +23,13 @@ from uuid import UUID
 
 from identity import SessionUser, current_user
 from memory.recall.memories import RecallIndex
-from memory.records import (
-    MAX_KEY_CHARACTERS,
-    MAX_VALUE_CHARACTERS,
-    Category,
-    Memory,
-    Past,
-    Profile,
-    storable,
-)
+from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
 from memory.sessions.embedders import Embedder
 from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
 from memory.sessions.live import LiveMemories
-from memory.sessions.loops import Loops
-from memory.sessions.session import MemoryOff, SessionMemory, checked, let_go_of, log_name, log_stored, told
+from memory.sessions.loops import Here, Loops
+from memory.sessions.session import MemoryOff, SessionMemory, let_go_of, log_stored, told
 from memory.sessions.timing import Timing
 from memory.stores.protocol import Store
 
@@ -86,91 +79,141 @@ class MemoryManager:
         self._timing = timing
         self._live = LiveMemories()
         # Jobs of a thread-executor worker share this object from loops of their own.
-        self._loops = Loops(lambda: StoreClient(open_store(), deadline, timing, measure), open_meaning)
-        self._background = _BackgroundLoop()
+        self._loops = Loops(lambda: Here(StoreClient(open_store(), deadline, timing, measure), open_meaning))
+        self._background: asyncio.AbstractEventLoop | None = None
+        """Runs the synchronous calls, in a daemon thread that the first one starts."""
+        self._starting = threading.Lock()
 
     # -- the public surface, in pairs
 
     def store(self, category: str, key: str, value: str) -> Memory:
         """Keep `value` under (category, key), replacing what was there. Raises `CategoryError` for an unknown
         category and `ValueError` for an empty or oversized key or value."""
-        return self._wait(self._store(current_user(), category, key, value))
+        return self._wait(self.astore(category, key, value))
 
     async def astore(self, category: str, key: str, value: str) -> Memory:
-        return await self._store(current_user(), category, key, value)
+        user = _who_may_write().uuid
+        sessions = self._live.sessions(user)
+        memory = Memory(
+            Category.parse(category),
+            checked("key", key),
+            checked("value", value),
+            datetime.now(UTC),
+            conversation=sessions[-1].conversation if sessions else None,
+        )
+        kept = await self._store_of(user).ask_in_order(Store.remember, [memory])
+        self._live.put(user, *kept)
+        log_stored(user, kept)
+        self._live.tell(user, "remembered", kept)
+        return kept[0] if kept else memory
 
     def retrieve(self, category: str, key: str) -> str | None:
         """The value under (category, key), or None."""
-        return self._wait(self._retrieve(current_user(), category, key))
+        return self._wait(self.aretrieve(category, key))
 
     async def aretrieve(self, category: str, key: str) -> str | None:
-        return await self._retrieve(current_user(), category, key)
+        found = await self._found(current_user(), category, key)
+        return found.value if found else None
 
     def retrieve_all(self, category: str | None = None) -> dict[str, str]:
         """All values of a category by key, oldest first; of all categories without one (of equal keys the later)."""
-        return self._wait(self._retrieve_all(current_user(), category))
+        return self._wait(self.aretrieve_all(category))
 
     async def aretrieve_all(self, category: str | None = None) -> dict[str, str]:
-        return await self._retrieve_all(current_user(), category)
+        wanted = list(Category) if category is None else [Category.parse(category)]
+        return {memory.key: memory.value for memory in await self.amemories() if memory.category in wanted}
 
     def forget(self, category: str, key: str) -> bool:
         """Delete one memory with its past; False if there was none."""
-        return self._wait(self._forget(current_user(), category, key))
+        return self._wait(self.aforget(category, key))
 
     async def aforget(self, category: str, key: str) -> bool:
-        return await self._forget(current_user(), category, key)
+        user = _who_may_write()
+        await self._read_to_the_end(user.uuid)
+        found = await self._found(user, category, key)
+        if found is None or not await self._store_of(user.uuid).ask(Store.forget, found.category, found.key):
+            return False
+        log.info("[MEMORY FORGOTTEN] %s %s for user: %s", found.category, log_name(found), user.uuid)
+        self._live.take_out(user.uuid, found)
+        self._live.tell(user.uuid, "forgotten", [found])
+        return True
 
     def recall(self, query: str, limit: int = 8) -> list[Memory]:
         """The memories that match the query best, at most `limit`, best first."""
-        return self._wait(self._recall(current_user(), query, limit))
+        return self._wait(self.arecall(query, limit))
 
     async def arecall(self, query: str, limit: int = 8) -> list[Memory]:
-        return await self._recall(current_user(), query, limit)
+        user = current_user()
+        if not user.remembered or self._live.is_loaded(user.uuid):
+            meaning = self._meaning()
+            vector = await meaning.of(user.uuid, query) if meaning else None
+            with self._live.person(user.uuid) as person:
+                return person.index.search(query, limit, vector=vector)
+        index = await asyncio.to_thread(RecallIndex, await self.amemories())
+        return index.search(query, limit)
 
     def memories(self) -> list[Memory]:
         """Everything that is remembered, oldest first."""
-        return self._wait(self._memories(current_user()))
+        return self._wait(self.amemories())
 
     async def amemories(self) -> list[Memory]:
-        return await self._memories(current_user())
+        user = current_user()
+        if not user.remembered or self._live.has_all(user.uuid):
+            return self._live.of(user.uuid)
+        return await self._store_of(user.uuid).ask_in_order(Store.memories)
 
     def past(self) -> list[Past]:
         """Everything that held once and was replaced, in the order in which that happened."""
-        return self._wait(self._past(current_user()))
+        return self._wait(self.apast())
 
     async def apast(self) -> list[Past]:
-        return await self._past(current_user())
+        user = current_user()
+        if not user.remembered or self._live.is_loaded(user.uuid):
+            with self._live.person(user.uuid) as person:
+                return person.past()
+        return await self._store_of(user.uuid).ask_in_order(Store.past)
 
     def why(self, category: str, key: str) -> Provenance | None:
         """Why something is remembered; None if it is not."""
-        return self._wait(self._why(current_user(), category, key))
+        return self._wait(self.awhy(category, key))
 
     async def awhy(self, category: str, key: str) -> Provenance | None:
-        return await self._why(current_user(), category, key)
+        user = current_user()
+        memory, words = await self._found(user, category, key), None
+        if memory is None:
+            return None
+        if memory.source and memory.conversation:
+            words = await self._store_of(user.uuid).ask(Store.turn_text, memory.conversation, memory.source)
+        return Provenance(memory, memory.value if words is None else words, memory.said_at, memory.conversation)
 
     def forget_everything(self) -> int:
         """Delete everything that is kept of the person, their profile and conversations too, and return how many
         memories there were."""
-        return self._wait(self._forget_everything(current_user()))
+        return self._wait(self.aforget_everything())
 
     async def aforget_everything(self) -> int:
-        return await self._forget_everything(current_user())
+        user = _who_may_write().uuid
+        store = self._store_of(user)
+        async with store.quiet():
+            counts = await store.ask(Store.erase)
+            gone = let_go_of(user, self._live, self._loops)
+        count = max(counts["memories"], len(gone))  # some may not have been written yet
+        log.info("[MEMORY FORGOTTEN] all %d for user: %s", count, user)
+        self._live.tell(user, "forgotten", gone)
+        return count
 
     # -- for whoever starts and ends sessions
 
     async def ensure_profile(self, user: UUID, email: str | None = None) -> Profile:
         """Make sure the user has a profile row, and return it."""
-        profile, created = await self._store_of(user).ask(
-            "ensure_profile", lambda store: store.ensure_profile(user, email)
-        )
+        profile, created = await self._store_of(user).ask(Store.ensure_profile, email)
         if created:
             log.info("[PROFILE CREATE] Profile created for user: %s", user)
         return profile
 
     async def complete_first_login(self) -> bool:
         """Take the person's one first greeting: True exactly once per person."""
-        user = current_user().uuid
-        return await self._store_of(user).ask("complete_first_login", lambda store: store.complete_first_login(user))
+        return await self._store_of(current_user().uuid).ask(Store.complete_first_login)
 
     def open_session(self) -> SessionMemory:
         """Begin to keep the user's memories in the process. Pair with its `close`."""
@@ -197,97 +240,13 @@ class MemoryManager:
         await self.flush(self._deadline)
         await self._loops.aclose()
 
-    # -- one implementation for both twins; the user is an argument from here on
-
-    async def _store(self, user: SessionUser, category: str, key: str, value: str) -> Memory:
-        _refuse_anonymous(user)
-        sessions = self._live.sessions(user.uuid)
-        memory = Memory(
-            Category.parse(category),
-            checked("key", key, MAX_KEY_CHARACTERS),
-            checked("value", value, MAX_VALUE_CHARACTERS),
-            datetime.now(UTC),
-            conversation=sessions[-1].conversation if sessions else None,
-        )
-        store = await self._settled(user.uuid)
-        kept = await store.ask("remember", lambda store: store.remember(user.uuid, [memory]))
-        for each in kept:
-            self._live.put(user.uuid, each)
-        log_stored(user.uuid, kept)
-        self._live.tell(user.uuid, "remembered", kept)
-        return kept[0] if kept else memory
-
-    async def _retrieve(self, user: SessionUser, category: str, key: str) -> str | None:
-        found = await self._found(user, category, key)
-        return found.value if found else None
+    # -- what they share; the user is an argument from here on
 
     async def _found(self, user: SessionUser, category: str, key: str) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
             return None
-        store = await self._settled(user.uuid)
-        return await store.ask("retrieve", lambda store: store.retrieve(user.uuid, parsed, key))
-
-    async def _retrieve_all(self, user: SessionUser, category: str | None) -> dict[str, str]:
-        wanted = list(Category) if category is None else [Category.parse(category)]
-        return {memory.key: memory.value for memory in await self._memories(user) if memory.category in wanted}
-
-    async def _memories(self, user: SessionUser) -> list[Memory]:
-        if not user.remembered or self._live.has_all(user.uuid):
-            return self._live.of(user.uuid)
-        store = await self._settled(user.uuid)
-        return await store.ask("memories", lambda store: store.memories(user.uuid))
-
-    async def _past(self, user: SessionUser) -> list[Past]:
-        if not user.remembered or self._live.is_loaded(user.uuid):
-            with self._live.person(user.uuid) as person:
-                return person.past()
-        store = await self._settled(user.uuid)
-        return await store.ask("past", lambda store: store.past(user.uuid))
-
-    async def _recall(self, user: SessionUser, query: str, limit: int) -> list[Memory]:
-        if not user.remembered or self._live.is_loaded(user.uuid):
-            meaning = self._meaning()
-            vector = await meaning.of(user.uuid, query) if meaning else None
-            with self._live.person(user.uuid) as person:
-                return person.index.search(query, limit, vector=vector)
-        index = await asyncio.to_thread(RecallIndex, await self._memories(user))
-        return index.search(query, limit)
-
-    async def _why(self, user: SessionUser, category: str, key: str) -> Provenance | None:
-        memory = await self._found(user, category, key)
-        if memory is None:
-            return None
-        words, source, conversation = None, memory.source, memory.conversation
-        if source and conversation:
-            words = await self._store_of(user.uuid).ask(
-                "turn_text", lambda store: store.turn_text(user.uuid, conversation, source)
-            )
-        return Provenance(memory, memory.value if words is None else words, memory.said_at, conversation)
-
-    async def _forget(self, user: SessionUser, category: str, key: str) -> bool:
-        _refuse_anonymous(user)
-        await self._read_to_the_end(user.uuid)
-        found = await self._found(user, category, key)
-        gone = found is not None and await self._store_of(user.uuid).ask(
-            "forget", lambda store: store.forget(user.uuid, found.category, found.key)
-        )
-        if found and gone:
-            log.info("[MEMORY FORGOTTEN] %s %s for user: %s", found.category, log_name(found), user.uuid)
-            self._live.take_out(user.uuid, found)
-            self._live.tell(user.uuid, "forgotten", [found])
-        return gone
-
-    async def _forget_everything(self, user: SessionUser) -> int:
-        _refuse_anonymous(user)
-        store = self._store_of(user.uuid)
-        async with store.quiet():
-            counts = await store.ask("erase", lambda store: store.erase(user.uuid))
-            gone = let_go_of(user.uuid, self._live, self._loops)
-        count = max(counts["memories"], len(gone))  # some may not have been written yet
-        log.info("[MEMORY FORGOTTEN] all %d for user: %s", count, user.uuid)
-        self._live.tell(user.uuid, "forgotten", gone)
-        return count
+        return await self._store_of(user.uuid).ask_in_order(Store.retrieve, parsed, key)
 
     async def _read_to_the_end(self, user: UUID) -> None:
         """Keep what the user said up to now, and wait for what a model still finds in it: it must not bring back what
@@ -305,41 +264,24 @@ class MemoryManager:
     def _store_of(self, user: UUID) -> PersonalStore:
         return self._loops.here().client.of(user)
 
-    async def _settled(self, user: UUID) -> PersonalStore:
-        """Once what the user did before is written."""
-        store = self._store_of(user)
-        await store.settled()
-        return store
-
     def _meaning(self) -> Meaning | None:
         here = self._loops.here_if_open()
         return here.meaning if here else None
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
+        """In the caller's context: who is bound there, is bound in the work."""
+        with suppress(RuntimeError):
             asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
             log.warning("a synchronous memory call blocks the event loop: await its twin with an `a` in front")
-        return self._background.run(work)
+        with self._starting:
+            if self._background is None:
+                self._background = asyncio.new_event_loop()
+                threading.Thread(target=self._background.run_forever, name="rapport-memory", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._background).result()
 
 
-class _BackgroundLoop:
-    """An event loop in a daemon thread, started by the first synchronous call."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="rapport-memory", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-def _refuse_anonymous(user: SessionUser) -> None:
+def _who_may_write() -> SessionUser:
+    user = current_user()
     if not user.remembered:
-        raise MemoryOff("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
+        raise MemoryOff
+    return user

@@ -16,6 +16,7 @@ MAX_KEY_CHARACTERS = 200
 MAX_VALUE_CHARACTERS = 4000
 MAX_TURN_CHARACTERS = 16_000
 MAX_THREAD_CHARACTERS = 512
+_LONGEST = {"key": MAX_KEY_CHARACTERS, "value": MAX_VALUE_CHARACTERS, "thread": MAX_THREAD_CHARACTERS}
 
 STATEMENT_KEY = "user_input_"
 """Keys that begin so are statements that nobody named. One never replaces another: a taken number gives way to the
@@ -139,6 +140,21 @@ class SessionRecord:
     seen_at: datetime
     ended_at: datetime | None
     end_reason: str | None
+
+
+def log_name(memory: Memory) -> str:
+    """When it was said: its key may be made of the person's words ("allergy_penicillin")."""
+    return statement_key(memory.said_at)
+
+
+def checked(name: Literal["key", "value", "thread"], text: str) -> str:
+    """The text as it can be stored. Raises `ValueError` for one that is empty or too long."""
+    clean, longest = storable(text), _LONGEST[name]
+    if not clean:
+        raise ValueError(f"the {name} is empty")
+    if len(clean) > longest:
+        raise ValueError(f"the {name} has {len(clean)} characters, at most {longest} are stored")
+    return clean
 
 
 def storable(text: str) -> str:

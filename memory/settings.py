@@ -14,11 +14,7 @@ from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
 from memory.stores.supabase_keys import Access, StoreMisconfigured, access
 
-_EMBEDDINGS_PRELOAD = {
-    "off": (),
-    "local": ("safetensors.numpy", "tokenizers"),
-    "openai": ("openai.resources.embeddings",),
-}
+_VECTORS = {"off": (), "local": ("safetensors.numpy", "tokenizers"), "openai": ("openai.resources.embeddings",)}
 
 
 class MemorySettings(BaseSettings):
@@ -52,8 +48,8 @@ class MemorySettings(BaseSettings):
     supabase_service_role_key: SecretStr | None = None
     supabase_publishable_key: SecretStr | None = None
     supabase_anon_key: SecretStr | None = None
-    supabase_jwt_secret: SecretStr | None = None
     supabase_signing_jwk: SecretStr | None = None
+    supabase_jwt_secret: SecretStr | None = None
     supabase_role: str = "authenticated"
     database_url: SecretStr | None = None
 
@@ -62,17 +58,10 @@ class MemorySettings(BaseSettings):
         return self.rapport_home.expanduser() / "rapport.db"
 
     @property
-    def supabase_keys(self) -> dict[str, str | None]:
-        """By the name of their variable."""
-        keys = {
-            "SUPABASE_SECRET_KEY": self.supabase_secret_key,
-            "SUPABASE_SERVICE_ROLE_KEY": self.supabase_service_role_key,
-            "SUPABASE_PUBLISHABLE_KEY": self.supabase_publishable_key,
-            "SUPABASE_ANON_KEY": self.supabase_anon_key,
-            "SUPABASE_SIGNING_JWK": self.supabase_signing_jwk,
-            "SUPABASE_JWT_SECRET": self.supabase_jwt_secret,
-        }
-        return {name: key.get_secret_value() if key else None for name, key in keys.items()}
+    def supabase_keys(self) -> dict[str, str]:
+        """Those that are set, by the name of their variable."""
+        keys = {name.upper(): key for name, key in self if name.startswith("supabase_")}
+        return {name: key.get_secret_value() for name, key in keys.items() if isinstance(key, SecretStr)}
 
     def supabase(self) -> Access | None:
         """The project, if one is named. Raises `StoreMisconfigured`."""
@@ -106,10 +95,10 @@ def preload_modules(settings: MemorySettings) -> list[str]:
     if why_off(settings):
         return []
     if settings.supabase_url is None:
-        return ["sqlite3", *_EMBEDDINGS_PRELOAD[settings.embeddings]]
+        return ["sqlite3", *_VECTORS[settings.embeddings]]
     from memory.stores.supabase import PRELOAD  # noqa: PLC0415
 
-    return [*PRELOAD, *_EMBEDDINGS_PRELOAD[settings.embeddings]]
+    return [*PRELOAD, *_VECTORS[settings.embeddings]]
 
 
 def prepare_store(settings: MemorySettings) -> None:

@@ -154,7 +154,7 @@ async def test_whoever_says_so_and_confirms_it_is_forgotten_in_every_table(produ
         await product.say(room, ALICE, "yes")
         assert counts(of(ALICE, rows(product.file))) == {}
         assert b"marmalade" not in bytes_on_disk(product.file)
-        await product.say(room, ALICE, "what a nice day")
+        await product.say(room, ALICE, "what day is it")
         await ended(worker, product, room)
     assert counts(of(ALICE, rows(product.file))) == {}, "the end of the call has brought something back"
     assert of(BOB, rows(product.file)) == others
@@ -166,13 +166,13 @@ async def test_who_does_not_confirm_it_is_not_forgotten(product: Product, server
     room = server.room("not so fast")
     async with working(product.server) as worker:
         await both_lived(worker, product, server)
-        before = counts(of(ALICE, rows(product.file)))
+        before = of(ALICE, rows(product.file))["memories"]
         await begun(worker, product, room, ALICE)
         await product.say(room, ALICE, FORGET)
         await product.say(room, ALICE, "no, keep it")
         await product.say(room, ALICE, "yes")  # to something else
         await ended(worker, product, room)
-    assert counts(of(ALICE, rows(product.file)))["memories"] == before["memories"]
+    assert set(before) <= set(of(ALICE, rows(product.file))["memories"])
 
 
 async def test_the_call_that_goes_on_knows_nothing_more(product: Product, server: Edge) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 from memory.sessions.outbox import Breaker, Outbox
@@ -19,15 +19,14 @@ from memory.stores.protocol import Store, StoreError, StoreRefused
 
 log = logging.getLogger("rapport.memory")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Measure = Callable[[str, float, bool], None]
 """Told of each call of the store: its name, the seconds it took, and whether it was answered. Must not raise."""
 
 
-class Ask(Protocol):
-    """How a call of the store is made: with what patience."""
-
-    def __call__(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]], /) -> Coroutine[Any, Any, T]: ...
+Method = Callable[Concatenate[Store, UUID, P], Coroutine[Any, Any, T]]
+"""One of those that name their user: `Store.memories`, say."""
 
 
 class StoreClient:
@@ -85,30 +84,37 @@ class StoreClient:
         except TimeoutError:
             log.warning("[MEMORY FAILED] the store could not be closed within %s s", self.deadline)
 
-    async def call(self, theirs: PersonalStore, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-        """Raises `StoreError`."""
-        began, answered = perf_counter(), False
-        try:
-            answer = await call(self._store)
-            answered = True
-            self._failing.clear()
-            return answer
-        except StoreRefused:
-            self._failing.clear()  # no, but an answer
-            raise
-        except (StoreError, asyncio.CancelledError):
-            self._failing[theirs.user] = theirs.breaker
-            raise
-        finally:
-            if self._measure:
-                self._measure(name, perf_counter() - began, answered)
+    async def call(
+        self, theirs: PersonalStore, seconds: float, method: Method[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Raises `StoreError`, and after so many seconds too."""
+        with theirs.breaker.call():
+            began, answered = perf_counter(), False
+            try:
+                async with asyncio.timeout(seconds):
+                    answer: T = await getattr(self._store, method.__name__)(theirs.user, *args, **kwargs)
+                answered = True
+                self._failing.clear()
+                return answer
+            except StoreRefused:
+                self._failing.clear()  # no, but an answer
+                raise
+            except (StoreError, TimeoutError, asyncio.CancelledError) as error:
+                self._failing[theirs.user] = theirs.breaker
+                if isinstance(error, TimeoutError):
+                    raise StoreError(f"the store did not answer within {seconds} s") from None
+                raise
+            finally:
+                if self._measure:
+                    self._measure(method.__name__, perf_counter() - began, answered)
 
 
 class PersonalStore:
-    """The store for one person."""
+    """The store for one person: no call through it can be for somebody else."""
 
     def __init__(self, client: StoreClient, user: UUID) -> None:
         self.user = user
+        self.deadline = client.deadline
         self.breaker = Breaker(rest=client.timing.rest)
         self.outbox = Outbox(user, self.breaker, client.timing)
         self._client = client
@@ -117,20 +123,21 @@ class PersonalStore:
     def idle(self) -> bool:
         return self.outbox.idle and self.breaker.healthy
 
-    @property
-    def deadline(self) -> float:
-        return self._client.deadline
-
-    async def ask(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    async def ask(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One call that somebody waits for. Raises `StoreError`, at once if the store is left alone."""
         # once is enough then; but who was not failed themselves is never refused for the trouble of others
         if not self.breaker.healthy and self._client.fails_everybody:
             raise StoreError("the store is left alone for a moment: it fails everybody")
-        return await self._call(name, call, self.deadline)
+        return await self._client.call(self, self.deadline, method, *args, **kwargs)
 
-    async def write(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    async def ask_in_order(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, once what the person did before is written."""
+        await self.settled()
+        return await self.ask(method, *args, **kwargs)
+
+    async def write(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One call from the outbox, for which nobody waits."""
-        return await self._call(name, call, max(self.deadline, self._client.timing.write))
+        return await self._client.call(self, max(self.deadline, self._client.timing.write), method, *args, **kwargs)
 
     async def settled(self) -> None:
         """Wait until what waits is written: what the person does next must not overtake it. Raises `StoreError`."""
@@ -142,21 +149,15 @@ class PersonalStore:
     async def quiet(self) -> AsyncGenerator[None]:
         """Nothing of the person is written behind in here. Raises `StoreError` if what is being written does not end
         in time."""
-        async with AsyncExitStack() as stack:
-            await self._in_time(stack.enter_async_context(self.outbox.quiet()))
+        await self._in_time(self.outbox.writing.acquire())
+        try:
             yield
+        finally:
+            self.outbox.writing.release()
 
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_time(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             async with asyncio.timeout(self.deadline):
-                return await work
+                await work
         except TimeoutError:
             raise StoreError(f"what was to be written before was not within {self.deadline} s") from None
-
-    async def _call(self, name: str, call: Callable[[Store], Coroutine[Any, Any, T]], seconds: float) -> T:
-        with self.breaker.call():
-            try:
-                async with asyncio.timeout(seconds):
-                    return await self._client.call(self, name, call)
-            except TimeoutError:
-                raise StoreError(f"the store did not answer within {seconds} s") from None

@@ -33,12 +33,7 @@ class Meaning:
     """The vectors of everybody who has a session in the event loop that it is made in."""
 
     def __init__(
-        self,
-        embedder: Embedder,
-        live: LiveMemories,
-        deadline: float,
-        measure: MeasureEmbedding | None,
-        timing: Timing,
+        self, embedder: Embedder, live: LiveMemories, deadline: float, measure: MeasureEmbedding | None, timing: Timing
     ) -> None:
         """`deadline`: how long, in seconds, somebody may wait for a question's vector."""
         self._embedder = embedder

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -20,7 +21,7 @@ Observer = Callable[[Action, Memory], None]
 """Told of what happens to one user's memories, in the acting task, where perhaps nobody is bound; must neither block
 nor raise."""
 
-_Change = tuple[Literal["put", "take out"], Memory] | None
+_Change = Callable[[Person], None] | None
 """None stands for "everything forgotten"."""
 
 
@@ -37,7 +38,7 @@ class OpenSession:
         self._stored: Session | None = None
         self.forgotten_at: float | None = None
         """When everything of the person was forgotten while it was open, in seconds since the epoch: what was said
-        before it must not be told any more."""
+        before it must not be told any more, and nothing of its conversation is kept."""
         self.before: Statement | None = None
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
         self.unsettled: Turn | None = None
@@ -53,16 +54,11 @@ class OpenSession:
     @property
     def stored(self) -> Session | None:
         """What the store said when it started; None until then, and after everything was forgotten."""
-        return None if self.erased else self._stored
+        return None if self.forgotten_at else self._stored
 
     @property
     def conversation(self) -> UUID | None:
         return self.stored.conversation if self.stored else None
-
-    @property
-    def erased(self) -> bool:
-        """Everything of the person was forgotten while it was open: nothing of its conversation is kept any more."""
-        return self.forgotten_at is not None
 
 
 class _Present:
@@ -76,14 +72,10 @@ class _Present:
         """How often something was forgotten: what was found in a turn before must not be kept after it."""
 
     def apply(self, change: _Change) -> None:
-        if change is None:
-            self.person = Person()
-            return
-        action, memory = change
-        if action == "put":
-            self.person.put(memory)
+        if change:
+            change(self.person)
         else:
-            self.person.take_out(memory.category, memory.key)
+            self.person = Person()
 
 
 class LiveMemories:
@@ -91,7 +83,7 @@ class LiveMemories:
 
     def __init__(self) -> None:
         self._people: dict[UUID, _Present] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # -- sessions
 
@@ -107,8 +99,8 @@ class LiveMemories:
     def loaded(self, session: OpenSession, stored: Person) -> None:
         """Take over what the store had. What changed while it was being read is newer than what was read."""
         with self._lock:
-            present = self._people.get(session.user)
-            if present is None or session not in present.sessions:
+            present = self._of(session.user)
+            if session not in present.sessions:
                 return
             present.person = stored
             present.loaded = True
@@ -120,21 +112,21 @@ class LiveMemories:
     def leave(self, session: OpenSession) -> None:
         """The user's last session takes their memories along. Safe to call twice."""
         with self._lock:
-            present = self._people.get(session.user)
-            if present and session in present.sessions:
-                present.sessions.remove(session)
-                if not present.sessions:
+            sessions = self._of(session.user).sessions
+            if session in sessions:
+                sessions.remove(session)
+                if not sessions:
                     del self._people[session.user]
 
     def is_loaded(self, user: UUID) -> bool:
         """Did the memories of the user arrive?"""
         with self._lock:
-            return user in self._people and self._people[user].loaded
+            return self._of(user).loaded
 
     def sessions(self, user: UUID) -> list[OpenSession]:
         """In the order in which the user opened them here."""
         with self._lock:
-            return list(self._people[user].sessions) if user in self._people else []
+            return list(self._of(user).sessions)
 
     # -- what is known here: only what was said since, if nothing is loaded
 
@@ -142,8 +134,7 @@ class LiveMemories:
     def person(self, user: UUID) -> Generator[Person]:
         """For a short look, while which nothing changes; nobody of who has no session."""
         with self._lock:
-            present = self._people.get(user)
-            yield present.person if present else Person()
+            yield self._of(user).person
 
     def of(self, user: UUID) -> list[Memory]:
         """Oldest first."""
@@ -152,8 +143,9 @@ class LiveMemories:
 
     def has_all(self, user: UUID) -> bool:
         """Are all memories of the user here? Of very many the oldest are left to the store."""
-        with self.person(user) as person:
-            return self._people[user].loaded and person.complete if user in self._people else False
+        with self._lock:
+            present = self._of(user)
+            return present.loaded and present.person.complete
 
     # -- what happens to it
 
@@ -163,40 +155,36 @@ class LiveMemories:
         """Take over what of a turn's statements is news here, and return it. Nobody is told of it."""
         with self.person(user) as person:
             news = person.news(statements, source, said_at, conversation)
-            for memory in news:
-                self._apply(user, ("put", memory))
+            self.put(user, *news)
         return news
 
-    def put(self, user: UUID, memory: Memory) -> None:
-        with self._lock:
-            self._apply(user, ("put", memory))
+    def put(self, user: UUID, *memories: Memory) -> None:
+        for memory in memories:
+            self._apply(user, partial(Person.put, memory=memory))
 
     def take_out(self, user: UUID, memory: Memory) -> None:
         """It and its past."""
-        with self._lock:
-            self._apply(user, ("take out", memory))
+        self._apply(user, lambda person: person.take_out(memory.category, memory.key))
 
     def take_out_everything(self, user: UUID) -> list[Memory]:
         """What was there. The user's sessions go on, in conversations of which nothing is kept."""
         with self.person(user) as person:
             gone = person.index.memories()
             self._apply(user, None)
-            if present := self._people.get(user):
-                present.forgettings += 1
-                for session in present.sessions:
-                    session.forgotten_at, session.before, session.unsettled = time.time(), None, None
+            self._of(user).forgettings += 1
+            for session in self._of(user).sessions:
+                session.forgotten_at, session.before, session.unsettled = time.time(), None, None
         return gone
 
     def forgettings(self, user: UUID) -> int:
         """Another number than before: what a model has read in between must not be kept."""
         with self._lock:
-            return self._people[user].forgettings if user in self._people else -1
+            return self._of(user).forgettings
 
     def disown_readings(self, user: UUID) -> None:
         """What models still find in turns of the user is not kept."""
         with self._lock:
-            if user in self._people:
-                self._people[user].forgettings += 1
+            self._of(user).forgettings += 1
 
     def tell(self, user: UUID, action: Action, memories: Sequence[Memory]) -> None:
         observers = [observer for session in self.sessions(user) for observer in session.observers]
@@ -204,8 +192,13 @@ class LiveMemories:
             for observer in observers:
                 observer(action, memory)
 
+    def _of(self, user: UUID) -> _Present:
+        """Of who has no session, one that nobody sees again."""
+        return self._people.get(user) or _Present()
+
     def _apply(self, user: UUID, change: _Change) -> None:
-        if present := self._people.get(user):
+        with self._lock:
+            present = self._of(user)
             present.apply(change)
             for session in present.sessions:
                 if session.missed is not None:

@@ -44,21 +44,17 @@ class Here:
 class Loops:
     """All of them: jobs in threads of their own share it. What a loop leaves open is closed when it ends."""
 
-    def __init__(self, open_client: Callable[[], StoreClient], open_meaning: Callable[[], Meaning | None]) -> None:
-        self._open_client = open_client
-        self._open_meaning = open_meaning
+    def __init__(self, open_here: Callable[[], Here]) -> None:
+        self._open_here = open_here
         self._by_loop: dict[asyncio.AbstractEventLoop, tuple[Here, AsyncGenerator[None]]] = {}
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._by_loop)
 
     def here(self) -> Here:
         """The running event loop's, opened if need be. Raises `StoreError` for a store that cannot be."""
         loop = asyncio.get_running_loop()
         with self._lock:
             if loop not in self._by_loop:
-                here = Here(self._open_client(), self._open_meaning)
+                here = self._open_here()
                 end = self._until_the_end(loop, here)
                 with suppress(StopIteration):
                     end.asend(None).send(None)  # runs up to its yield; from now on the loop knows it
@@ -67,11 +63,9 @@ class Loops:
 
     def here_if_open(self) -> Here | None:
         """The running event loop's, if there is a loop and it has any."""
-        try:
-            found = self._by_loop.get(asyncio.get_running_loop())
-        except RuntimeError:
-            return None
-        return found[0] if found else None
+        with suppress(RuntimeError, KeyError):
+            return self._by_loop[asyncio.get_running_loop()][0]
+        return None
 
     def drop(self, user: UUID) -> None:
         """Forget everywhere what waits for the user, who wanted it deleted."""

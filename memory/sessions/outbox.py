@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
 from uuid import UUID
@@ -102,8 +102,9 @@ class Outbox:
         self._items: deque[_Item] = deque()
         self._task: asyncio.Task[None] | None = None
         """Writes while anything waits; None otherwise."""
-        self._writing = asyncio.Lock()
-        self._progress = asyncio.Event()
+        self.writing = asyncio.Lock()
+        """Held by each write: while somebody else holds it, nothing is being written."""
+        self._emptied = asyncio.Event()
         self._hurry = asyncio.Event()
 
     def __len__(self) -> int:
@@ -112,7 +113,7 @@ class Outbox:
 
     @property
     def idle(self) -> bool:
-        return not self._items and self._task is None and not self._writing.locked()
+        return not self._items and self._task is None and not self.writing.locked()
 
     def put(self, what: str, write: Callable[[], Awaitable[object]]) -> bool:
         """Take a write; False if there is no room. `what` names its kind in the log."""
@@ -120,6 +121,7 @@ class Outbox:
             self._lost(what, f"{len(self._items)} writes wait already")
             return False
         self._items.append(_Item(what, write))
+        self._emptied.clear()
         if self._task is None:
             # an empty context: a write must not depend on who was bound where the first one was put
             self._task = self._loop.create_task(self._write_all(), name="memory_outbox", context=Context())
@@ -128,13 +130,7 @@ class Outbox:
     async def settled(self) -> None:
         """Wait until nothing waits any more."""
         while self._items:
-            await self._progress.wait()
-
-    @asynccontextmanager
-    async def quiet(self) -> AsyncGenerator[None]:
-        """Nothing is being written in here."""
-        async with self._writing:
-            yield
+            await self._emptied.wait()
 
     def drop(self) -> None:
         """Forget what waits, because the person wanted it deleted. Safe from any thread."""
@@ -172,17 +168,15 @@ class Outbox:
         failures = 0
         try:
             while self._items:
-                if await self._try(self._items[0]):
-                    failures = 0
-                else:
-                    failures += 1
+                failures = 0 if await self._try(self._items[0]) else failures + 1
+                if failures:
                     await self._pause(failures)
         finally:
             self._task = None
 
     async def _try(self, item: _Item) -> bool:
         """Is there nothing left to do for it?"""
-        async with self._writing:
+        async with self.writing:
             if item not in self._items:  # dropped while somebody wanted quiet
                 return True
             try:
@@ -197,31 +191,27 @@ class Outbox:
             # perhaps it dropped itself
             if self._items and self._items[0] is item:
                 self._items.popleft()
-            self._tell_progress()
+            if not self._items:
+                self._emptied.set()
             return True
 
     async def _pause(self, failures: int) -> None:
         """Longer after each failure, and not in step with other processes."""
         first, longest = self._timing.first_pause, self._timing.longest_pause
-        pause = min(first * 2**failures, longest)
-        pause = max(random.uniform(pause / 2, pause), self._breaker.wait)  # noqa: S311
-        if not self._hurry.is_set():
-            try:
+        if self._hurry.is_set():
+            await asyncio.sleep(random.uniform(first / 2, first))  # noqa: S311
+        else:
+            pause = min(first * 2**failures, longest)
+            pause = max(random.uniform(pause / 2, pause), self._breaker.wait)  # noqa: S311
+            with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
-            except TimeoutError:
-                return
-        else:
-            await asyncio.sleep(random.uniform(first / 2, first))  # noqa: S311
-        self._breaker.let_probe()
+        if self._hurry.is_set():
+            self._breaker.let_probe()
 
     def _drop(self) -> None:
         self._items.clear()
-        self._tell_progress()
-
-    def _tell_progress(self) -> None:
-        self._progress.set()
-        self._progress = asyncio.Event()
+        self._emptied.set()
 
     def _lost(self, what: str, why: str) -> None:
         log.error("[MEMORY LOST] %s of user %s: %s", what, self._user, why)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -20,17 +20,8 @@ from uuid import UUID
 from memory.language.statements import Statement, statements_in
 from memory.language.utterances import continued
 from memory.recall.brief import brief
-from memory.records import (
-    MAX_THREAD_CHARACTERS,
-    MAX_TURN_CHARACTERS,
-    MAX_VALUE_CHARACTERS,
-    Memory,
-    Session,
-    Turn,
-    statement_key,
-    storable,
-)
-from memory.sessions.client import Ask, PersonalStore
+from memory.records import MAX_TURN_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Session, Turn, checked, log_name, storable
+from memory.sessions.client import PersonalStore
 from memory.sessions.embedding_queue import Meaning
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
@@ -59,14 +50,8 @@ class SessionClosed(LookupError):
 class MemoryOff(Exception):
     """This session keeps nothing: its identity is anonymous."""
 
-
-@dataclass(slots=True)
-class _Stated:
-    """What a turn stated, and what of it was news: None until the person's memories are here."""
-
-    turn: Turn
-    statements: Sequence[Statement]
-    news: list[Memory] | None = None
+    def __init__(self) -> None:
+        super().__init__("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
 
 
 class SessionMemory(OpenSession):
@@ -83,7 +68,7 @@ class SessionMemory(OpenSession):
         self.extract: Extract | None = None
         """Finds what is stated by a model, where one is asked."""
         self._here: Here | None = None
-        self._start: Callable[[Store], Coroutine[Any, Any, Session]] | None = None
+        self._start: Callable[[], Coroutine[Any, Any, Session]] | None = None
         """Gets or creates the stored session; asking again is harmless. None for who only reads."""
         self._job = ""
         self._lapsed = False
@@ -100,11 +85,6 @@ class SessionMemory(OpenSession):
         self._closed = False
         live.enter(self)
 
-    @property
-    def waiting(self) -> int:
-        """How many writes of the person wait for the store."""
-        return len(self._store.outbox) if self._here else 0
-
     # -- its beginning and its end
 
     async def start(  # noqa: PLR0913 - as in `Store`
@@ -118,36 +98,38 @@ class SessionMemory(OpenSession):
         """
         self._must_be_open()
         if not self.remembered:
-            raise MemoryOff("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
-        thread = checked("thread", thread, MAX_THREAD_CHARACTERS)
-
-        def start(store: Store) -> Coroutine[Any, Any, Session]:
-            return store.start_session(
-                self.user, email=email, thread=thread, job=job, room=room, resume_within=resume_within, turns=turns
-            )
-
-        deadline = self._store.deadline  # a store that cannot be is told now, and to nobody who appends turns
-        self._start, self._job = start, job
+            raise MemoryOff
+        thread = checked("thread", thread)
+        store = self._store  # one that cannot be is told now, and to nobody who appends turns
+        self._start = lambda: self._store.write(
+            Store.start_session,
+            email=email,
+            thread=thread,
+            job=job,
+            room=room,
+            resume_within=resume_within,
+            turns=turns,
+        )
+        self._job = job
         answer: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
-        if not self._put("a session", partial(self._begin_and_answer, answer)):
+        if not store.outbox.put("a session", partial(self._begin_and_answer, answer)):
             raise StoreError("too much waits for the store already")
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(store.deadline):
                 return await answer
         except TimeoutError:
-            raise StoreError(f"the store did not answer within {deadline} s") from None
+            raise StoreError(f"the store did not answer within {store.deadline} s") from None
 
     async def load(self) -> None:
         """Bring the person's memories into the process, without a conversation; for scripts."""
         self._must_be_open()
+        if not self.remembered:
+            self._live.loaded(self, Person())
+            return
         try:
-            person = Person()
-            if self.remembered:
-                await self._store.settled()
+            await self._store.settled()
             async with self._reading_store:
-                if self.remembered:
-                    person = await self._all_that_is_stored(self._store.ask)
-                self._live.loaded(self, person)
+                await self._read_all(patiently=False)
         except BaseException:
             self.missed = None
             raise
@@ -156,16 +138,14 @@ class SessionMemory(OpenSession):
         """Say that the session is alive. False if it is not any more: the person's next turn then begins another, or,
         where all that was kept of them was erased elsewhere, it is forgotten here too."""
         self._must_be_open()
-        self._sum_up_now_and_then()
+        self._sum_up()
         stored = self.stored
         if stored is None:
             return False
-        if await self._store.ask("touch_session", lambda store: store.touch_session(self.user, stored.id)):
+        if await self._store.ask(Store.touch_session, stored.id):
             return True
         self._lapsed = True
-        if not await self._store.ask(
-            "conversation_exists", lambda store: store.conversation_exists(self.user, stored.conversation)
-        ):
+        if not await self._store.ask(Store.conversation_exists, stored.conversation):
             log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", self.user)
             self._live.tell(self.user, "forgotten", let_go_of(self.user, self._live, self._loops))
         return False
@@ -178,17 +158,13 @@ class SessionMemory(OpenSession):
         """
         self.settle()
         await asyncio.sleep(0)  # a reading that was asked for just now begins
-        readings = list(self.reading)
-        for reading in readings:
+        for reading in self.reading:
             reading.cancel()
-        if readings:
-            await asyncio.wait(readings)
-        self._sum_up()
+        await asyncio.gather(*self.reading, return_exceptions=True)
+        self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
-                "an end",
-                "end_session",
-                lambda store, stored: store.end_session(self.user, stored.id, self._job, reason),
+                "an end", lambda stored: self._store.write(Store.end_session, stored.id, self._job, reason)
             )
         return await self._store.outbox.flush(seconds) if self._here else 0
 
@@ -205,16 +181,14 @@ class SessionMemory(OpenSession):
         """Write a committed turn into the transcript, or correct it if its id was written before. Never waits; turns
         are written in the order in which they are given."""
         self._must_be_open()
-        if self._start is None or self.erased:
+        if self._start is None or self.forgotten_at:
             return
         if self._lapsed:
             self._lapsed = False
-            self._put("a session", self._begin)
+            self._store.outbox.put("a session", self._begin)
         clean = replace(turn, text=storable(turn.text)[:MAX_TURN_CHARACTERS])
         self._sums_up = self._sums_up or turn.role == "user"
-        self._write_behind(
-            "a turn", "append_turns", lambda store, stored: store.append_turns(self.user, stored.conversation, [clean])
-        )
+        self._write_behind("a turn", lambda stored: self._store.write(Store.append_turns, stored.conversation, [clean]))
 
     def summarise(self, text: str) -> None:
         """Keep a short summary of the conversation, for the one after it, instead of our own. Never waits."""
@@ -298,9 +272,6 @@ class SessionMemory(OpenSession):
         if self._closed:
             raise SessionClosed("this session has ended: nothing may be read or written for its user any more")
 
-    def _put(self, what: str, write: Callable[[], Coroutine[Any, Any, object]]) -> bool:
-        return self._store.outbox.put(what, write)
-
     async def _begin_and_answer(self, answer: asyncio.Future[Session]) -> None:
         try:
             stored = await self._begin()
@@ -314,28 +285,28 @@ class SessionMemory(OpenSession):
     async def _begin(self) -> Session:
         assert self._start  # noqa: S101 - it was put by who has set it
         self._live.await_loading(self)
-        self._stored = stored = await self._store.write("start_session", self._start)
+        self._stored = stored = await self._start()
         self._live.loaded(self, await asyncio.to_thread(Person, stored.memories, stored.past))
         if stored.created:
             log.info("[PROFILE CREATE] Profile created for user: %s", self.user)
         log.info("[CONVERSATION] %s for user: %s", "resumed" if stored.resumed else "new", self.user)
         return stored
 
-    def _write_behind(
-        self, what: str, name: str, call: Callable[[Store, Session], Coroutine[Any, Any, object]]
-    ) -> None:
+    def _write_behind(self, what: str, write: Callable[[Session], Coroutine[Any, Any, object]]) -> None:
         """Something of the stored session, if there is one by then."""
 
-        async def write() -> None:
+        async def write_if_stored() -> None:
             if stored := self.stored:
-                await self._store.write(name, lambda store: call(store, stored))
+                await write(stored)
 
-        self._put(what, write)
+        self._store.outbox.put(what, write_if_stored)
 
-    async def _all_that_is_stored(self, ask: Ask) -> Person:
-        memories = await ask("memories", lambda store: store.memories(self.user))
-        past = await ask("past", lambda store: store.past(self.user))
-        return await asyncio.to_thread(Person, memories, past)
+    async def _read_all(self, *, patiently: bool) -> Person:
+        self._live.await_loading(self)
+        ask = self._store.write if patiently else self._store.ask
+        person = await asyncio.to_thread(Person, await ask(Store.memories), await ask(Store.past))
+        self._live.loaded(self, person)
+        return person
 
     # -- what a turn states
 
@@ -359,60 +330,55 @@ class SessionMemory(OpenSession):
             return []
         self._stated.extend(statement.value for statement in statements)
         self._summary_is_due = True
-        self._sum_up_now_and_then()
-        stated = _Stated(turn, statements)
-        if self._live.is_loaded(self.user):
-            stated.news = self._take(stated)
-        if stated.news is None or stated.news:
-            self._put("a statement", partial(self._write_stated, stated))
-        return stated.news or []
+        self._sum_up()
+        news = self._take(turn, statements) if self._live.is_loaded(self.user) else None
 
-    def _take(self, stated: _Stated) -> list[Memory]:
-        turn = stated.turn
-        news = self._live.take(self.user, stated.statements, turn.id, turn.said_at, self.conversation)
-        log_categories(news)
+        async def write() -> None:
+            nonlocal news  # is told once, however often writing it is tried
+            if news is None:
+                news = await self._late_news(turn, statements)
+            if news:
+                await self._write_news(news)
+
+        if news is None or news:
+            self._store.outbox.put("a statement", write)
+        return news or []
+
+    def _take(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
+        news = self._live.take(self.user, statements, turn.id, turn.said_at, self.conversation)
+        for memory in news:
+            log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
         return news
 
-    async def _write_stated(self, stated: _Stated) -> None:
-        if stated.news is None:
-            stated.news = await self._late_news(stated)
-        if not (news := stated.news):
-            return
-        kept = await self._store.write("remember", lambda store: store.remember(self.user, news))
-        if kept != news:  # another process had these keys, or this turn, before
-            self._live.await_loading(self)
-            self._live.loaded(self, await self._all_that_is_stored(self._store.write))
-        log_stored(self.user, kept)
-        self._live.tell(self.user, "remembered", kept)
-
-    async def _late_news(self, stated: _Stated) -> list[Memory]:
+    async def _late_news(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
         """What is news, where it could not be told when it was said."""
         async with self._reading_store:
             if not self._live.is_loaded(self.user):
-                self._live.await_loading(self)
-                person = await self._all_that_is_stored(self._store.write)
-                self._live.loaded(self, person)
+                person = await self._read_all(patiently=True)
                 if self._closed:
-                    turn = stated.turn
-                    return person.news(stated.statements, turn.id, turn.said_at, self.conversation)
-        return self._take(stated)
+                    return person.news(statements, turn.id, turn.said_at, self.conversation)
+        return self._take(turn, statements)
+
+    async def _write_news(self, news: list[Memory]) -> None:
+        kept = await self._store.write(Store.remember, news)
+        if kept != news:  # another process had these keys, or this turn, before
+            await self._read_all(patiently=True)
+        log_stored(self.user, kept)
+        self._live.tell(self.user, "remembered", kept)
 
     # -- what it was about
 
-    def _sum_up_now_and_then(self) -> None:
-        if monotonic() - self._summed_up_at >= self._timing.summary:
-            self._sum_up()
-
-    def _sum_up(self) -> None:
-        """From what was stated, for the session after this one: nothing tells us beforehand that a call will end."""
-        if self._sums_up and self._summary_is_due:
+    def _sum_up(self, *, at_once: bool = False) -> None:
+        """From what was stated, now and then: nothing tells us beforehand that a call will end."""
+        is_time = at_once or monotonic() - self._summed_up_at >= self._timing.summary
+        if is_time and self._sums_up and self._summary_is_due:
             self._summary_is_due, self._summed_up_at = False, monotonic()
             self._write_summary(extracted_summary(self._stated))
 
     def _write_summary(self, summary: str) -> None:
         if self._start and summary:
             self._write_behind(
-                "a summary", "summarise", lambda store, stored: store.summarise(self.user, stored.conversation, summary)
+                "a summary", lambda stored: self._store.write(Store.summarise, stored.conversation, summary)
             )
 
 
@@ -432,26 +398,6 @@ def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
     return gone
 
 
-def log_categories(memories: Sequence[Memory]) -> None:
-    for memory in memories:
-        log.info("[MEMORY CATEGORIZATION] %s -> %s", log_name(memory), memory.category)
-
-
 def log_stored(user: UUID, memories: Sequence[Memory]) -> None:
     for memory in memories:
         log.info("[MEMORY STORED] %s %s for user: %s", memory.category, log_name(memory), user)
-
-
-def log_name(memory: Memory) -> str:
-    """When it was said: its key may be made of the person's words ("allergy_penicillin")."""
-    return statement_key(memory.said_at)
-
-
-def checked(name: str, text: str, longest: int) -> str:
-    """The text as it can be stored. Raises `ValueError` for one that is empty or too long."""
-    clean = storable(text)
-    if not clean:
-        raise ValueError(f"the {name} is empty")
-    if len(clean) > longest:
-        raise ValueError(f"the {name} has {len(clean)} characters, at most {longest} are stored")
-    return clean

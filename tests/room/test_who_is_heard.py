@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextvars import Context
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from room.participant import RoomSettings
+from tests.memory.sessions.moody import delayed
 from tests.room.console import console
 from tests.room.edge import AGENT, Edge, EdgeRoom
 from tests.room.models import Call, Request, spoken
@@ -272,19 +274,16 @@ async def test_a_session_tells_its_story_in_the_log_without_a_word_of_the_person
 
 
 class BrokenStore(SqliteStore):
-    async def _read(self, query: str, parameters: tuple[str, ...]) -> list[Memory]:
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        delayed(self, self._fail)
+
+    async def _fail(self) -> None:
         raise StoreError("the store is unreachable")
 
-    async def _write(self, run: Any) -> Any:
-        raise StoreError("the store is unreachable")
 
-
-class HangingStore(SqliteStore):
-    async def _read(self, query: str, parameters: tuple[str, ...]) -> list[Memory]:
-        await asyncio.sleep(60)
-        raise AssertionError("nobody waits that long")
-
-    async def _write(self, run: Any) -> Any:
+class HangingStore(BrokenStore):
+    async def _fail(self) -> None:
         await asyncio.sleep(60)
         raise AssertionError("nobody waits that long")
 

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -244,6 +245,29 @@ async def test_who_sends_agents_gets_an_answer_about_the_lease_before_they_give_
     keeping = Housekeeping(Hung, DAYS, house.ended.append)  # type: ignore[arg-type]
     async with asyncio.timeout(4.5):
         assert await keeping.lease()
+
+
+async def test_what_takes_longer_than_the_lease_may_is_prepared_before_it_and_beside_the_loop(house: House) -> None:
+    happened: list[str] = []
+    is_prepared = threading.Event()
+
+    def prepare() -> None:
+        assert is_prepared.wait(4), "the event loop goes on meanwhile"
+        happened.append("prepared")
+
+    class Others:
+        def __init__(self) -> None:
+            happened.append("opened")
+
+        async def take_lease(self, *_: object) -> bool:
+            happened.append("asked")
+            return False
+
+    keeping = Housekeeping(Others, DAYS, house.ended.append, prepare=prepare, lease_deadline=0.05)  # type: ignore[arg-type]
+    asyncio.get_running_loop().call_later(0.2, is_prepared.set)
+    assert not await keeping.lease(), "the store said so: without an answer it would be ours"
+    assert not await keeping.lease()
+    assert happened == ["prepared", "opened", "asked", "asked"]
 
 
 # -- which worker

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from identity import set_session_user
 from memory.manager import MemoryManager
@@ -20,8 +20,24 @@ from memory.stores.sqlite import SqliteStore
 from tests.memory.stores.contract import HALF_AN_HOUR
 
 HASTY = Timing(first_pause=0.001, longest_pause=0.01, rest=0.02)
-T = TypeVar("T")
 CAT = "my cat is called Tilda"
+
+
+def delayed(store: SqliteStore, first: Callable[[], Awaitable[None]]) -> None:
+    """From now on whatever the store reads or writes waits for this `first`, and fails with it."""
+
+    class Delayed:
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        async def __call__(self, *arguments: Any, **named: Any) -> Any:
+            await first()
+            return await self._connection(*arguments, **named)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+    store._reader, store._writer = (cast("Any", Delayed(each)) for each in (store._reader, store._writer))
 
 
 class Moody(SqliteStore):
@@ -29,22 +45,13 @@ class Moody(SqliteStore):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        delayed(self, self._by_mood)
         self.path = path
         self.gate = asyncio.Event()
         self.gate.set()
         self.down = False
         self.asked = 0
         self.asked_again = asyncio.Event()
-
-    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        await self._by_mood()
-        return await super()._read(run)
-
-    async def _write(
-        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
-    ) -> T:
-        await self._by_mood()
-        return await super()._write(run, then)
 
     async def _by_mood(self) -> None:
         self.asked += 1

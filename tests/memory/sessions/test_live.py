@@ -118,7 +118,7 @@ def test_a_closed_session_does_not_load_for_another_that_is_open(live: LiveMemor
 def test_after_everything_was_forgotten_no_session_of_the_person_has_a_conversation(live: LiveMemories) -> None:
     sessions = [opened(live, ALICE, said("blue")), entered(live, ALICE), opened(live, BOB)]
     assert live.take_out_everything(ALICE) == [said("blue")]
-    assert [session.erased for session in sessions] == [True, True, False]
+    assert [session.forgotten_at is not None for session in sessions] == [True, True, False]
     assert values(live) == []
 
 

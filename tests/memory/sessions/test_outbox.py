@@ -299,7 +299,7 @@ async def test_in_the_quiet_nothing_is_being_written(outbox: Outbox, shelf: Shel
     outbox.put("a turn", shelf.write("next"))
     await begun.wait()
     asyncio.get_running_loop().call_soon(gate.set)
-    async with outbox.quiet():
+    async with outbox.writing:
         assert shelf.written == ["slow"]
         for _ in range(20):
             await asyncio.sleep(0)

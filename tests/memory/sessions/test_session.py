@@ -197,7 +197,7 @@ async def test_a_session_that_was_taken_for_dead_asks_for_no_more_than_its_conve
         monkeypatch.setattr(store, name, None)
     for _ in range(6):
         assert await alice.touch() is False
-    assert not alice.erased
+    assert alice.forgotten_at is None
 
 
 async def test_why_something_is_known_asks_for_no_more_than_its_turn(

@@ -191,7 +191,7 @@ async def test_after_200_sessions_nothing_has_piled_up(manager: MemoryManager) -
 
     await asyncio.gather(*(one(i) for i in range(200)))
     assert manager._live._people == {}
-    assert len(manager._loops) == 1
+    assert len(manager._loops._by_loop) == 1
     await manager.flush(5)
     assert manager.depth() == 0
 
