@@ -1,9 +1,9 @@
 """Where memories meet the user of the running session.
 
-`MemoryManager` is what agents, tools and scripts call. It asks "who?" in the caller's own context, and hands the
-answer down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories
-are in the process, so that recall in the middle of a turn costs no I/O. What another process writes meanwhile, for
-another device of the same person, is seen when the next session opens.
+`MemoryManager` is what agents, tools and scripts call. It asks "who?" in the caller's own context, and hands the answer
+down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories are in the process,
+so that recall in the middle of a turn costs no I/O. What another process writes meanwhile, for another device of the
+same person, is seen when the next session opens.
 
 What somebody asked for, by a tool or a script, is waited for, and fails with `StoreError`. What a session keeps by
 itself, the transcript and what a turn states, waits in an outbox (`memory.sessions.outbox`) for a store that fails.
@@ -145,8 +145,8 @@ class MemoryManager:
     async def arecall(self, query: str, limit: int = 8) -> list[Memory]:
         user = current_user()
         if not user.remembered or self._live.is_loaded(user.uuid):
-            meaning = self._meaning()
-            vector = await meaning.of(user.uuid, query) if meaning else None
+            here = self._loops.here_if_open()
+            vector = await here.meaning.of(user.uuid, query) if here and here.meaning else None
             with self._live.person(user.uuid) as person:
                 return person.index.search(query, limit, vector=vector)
         index = await asyncio.to_thread(RecallIndex, await self.amemories())
@@ -199,7 +199,6 @@ class MemoryManager:
             gone = let_go_of(user, self._live, self._loops)
         count = max(counts["memories"], len(gone))  # some may not have been written yet
         log.info("[MEMORY FORGOTTEN] all %d for user: %s", count, user)
-        self._live.tell(user, "forgotten", gone)
         return count
 
     # -- for whoever starts and ends sessions
@@ -222,7 +221,7 @@ class MemoryManager:
 
     def brief(self, query: str, already_said: Collection[str] = ()) -> str:
         """As `SessionMemory.brief`, of the user's open session; empty without one."""
-        return told(current_user().uuid, query, already_said, self._live, self._meaning())
+        return told(current_user().uuid, query, already_said, self._live, self._loops.here_if_open())
 
     def depth(self) -> int:
         """How many writes of the running event loop wait for the store."""
@@ -263,10 +262,6 @@ class MemoryManager:
 
     def _store_of(self, user: UUID) -> PersonalStore:
         return self._loops.here().client.of(user)
-
-    def _meaning(self) -> Meaning | None:
-        here = self._loops.here_if_open()
-        return here.meaning if here else None
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         """In the caller's context: who is bound there, is bound in the work."""

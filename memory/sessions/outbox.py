@@ -134,13 +134,11 @@ class Outbox:
 
     def drop(self) -> None:
         """Forget what waits, because the person wanted it deleted. Safe from any thread."""
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            self._drop()
-        elif not self._loop.is_closed():
+        with suppress(RuntimeError):  # in a thread that has no loop
+            if asyncio.get_running_loop() is self._loop:
+                self._drop()
+                return
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._drop)
 
     async def flush(self, seconds: float) -> int:

@@ -23,9 +23,8 @@ class Person:
         self.index = RecallIndex(memories)
         self._held = {(memory.category, memory.key): memory for memory in memories}
         self._past = list(past)
-        self._turns: set[tuple[Category, str | None]] = set()
+        self._turns = {(one.category, one.source) for one in (*memories, *(each.memory for each in past))}
         """From which turns something is known, by category: one that comes again states nothing new."""
-        self._note_turns([*memories, *(one.memory for one in past)])
 
     @property
     def complete(self) -> bool:
@@ -46,7 +45,7 @@ class Person:
         if any(one.memory == memory for one in self._past):
             return
         current = self.get(memory.category, memory.key)
-        self._note_turns([memory])
+        self._turns.add((memory.category, memory.source))
         if current and current.said_at > memory.said_at:
             self._put_late(memory, current)
             return
@@ -114,9 +113,6 @@ class Person:
         likely = self.index.search(memory.value, _LIKELY) or islice(self.index.latest(), _LIKELY)
         form = normal_form(memory.value)
         return any(other.category is memory.category and normal_form(other.value) == form for other in likely)
-
-    def _note_turns(self, memories: Iterable[Memory]) -> None:
-        self._turns.update((memory.category, memory.source) for memory in memories if memory.source)
 
 
 def _holds(memory: Memory) -> bool:

@@ -22,7 +22,6 @@ from memory.language.utterances import continued
 from memory.recall.brief import brief
 from memory.records import MAX_TURN_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Session, Turn, checked, log_name, storable
 from memory.sessions.client import PersonalStore
-from memory.sessions.embedding_queue import Meaning
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
 from memory.sessions.person import Person
@@ -101,14 +100,9 @@ class SessionMemory(OpenSession):
             raise MemoryOff
         thread = checked("thread", thread)
         store = self._store  # one that cannot be is told now, and to nobody who appends turns
+        start = Store.start_session
         self._start = lambda: self._store.write(
-            Store.start_session,
-            email=email,
-            thread=thread,
-            job=job,
-            room=room,
-            resume_within=resume_within,
-            turns=turns,
+            start, email=email, thread=thread, job=job, room=room, resume_within=resume_within, turns=turns
         )
         self._job = job
         answer: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
@@ -147,7 +141,7 @@ class SessionMemory(OpenSession):
         self._lapsed = True
         if not await self._store.ask(Store.conversation_exists, stored.conversation):
             log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", self.user)
-            self._live.tell(self.user, "forgotten", let_go_of(self.user, self._live, self._loops))
+            let_go_of(self.user, self._live, self._loops)
         return False
 
     async def end(self, reason: str, seconds: float) -> int:
@@ -250,8 +244,7 @@ class SessionMemory(OpenSession):
         `already_said` are the turns (sources) that the model sees anyway, word by word.
         """
         self._must_be_open()
-        meaning = self._here.meaning if self._here else None
-        return told(self.user, query, already_said, self._live, meaning)
+        return told(self.user, query, already_said, self._live, self._here)
 
     async def follow_meaning(self) -> None:
         """Where there is an embedder, give all that the person told, and tells, a vector, until cancelled."""
@@ -382,9 +375,9 @@ class SessionMemory(OpenSession):
             )
 
 
-def told(user: UUID, query: str, already_said: Collection[str], live: LiveMemories, meaning: Meaning | None) -> str:
+def told(user: UUID, query: str, already_said: Collection[str], live: LiveMemories, here: Here | None) -> str:
     """The block for a turn of the user; those who observe their memories hear what was recalled."""
-    vector = meaning.at_hand(user, query) if meaning else None
+    vector = here.meaning.at_hand(user, query) if here and here.meaning else None
     with live.person(user) as person:
         block = brief(person.index, query, past=person.past(), already_said=already_said, vector=vector)
     live.tell(user, "recalled", block.matched)
@@ -392,9 +385,10 @@ def told(user: UUID, query: str, already_said: Collection[str], live: LiveMemori
 
 
 def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
-    """Nothing of the user is known or written in this process any more: what was known."""
+    """Nothing of the user is known or written in this process any more: what was known. Their observers hear of it."""
     gone = live.take_out_everything(user)
     loops.drop(user)
+    live.tell(user, "forgotten", gone)
     return gone
 
 
