@@ -50,7 +50,7 @@ from memory.recall.memories import RecallIndex, spoken
 from memory.recall.vectors import Vector
 from memory.recall.words import words
 from memory.records import STATEMENT_KEY, Category, Memory
-from memory.sessions.embedders import EmbeddingsOff, LocalEmbedder
+from memory.sessions.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder
 
 HELD_R5, HELD_R10 = 70.0, 80.0
 HELD_KINDS_R5 = {"words": 99.0, "forms": 88.0}
@@ -353,7 +353,7 @@ def main() -> None:
             result = quality_by_language(arguments.languages, meaning)
         else:
             result = latency(meaning)
-    except (WrongFile, EmbeddingsOff) as error:
+    except (WrongFile, EmbeddingsOff, EmbeddingsFailed) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     if arguments.json:

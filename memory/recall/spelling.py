@@ -66,13 +66,12 @@ class Spelling:
 
 def _is_spelt(word: str) -> bool:
     """Of a number no other one is a form, and a word of one or two letters looks like too many."""
-    return len(word) >= _SHORTEST and not any(map(str.isdigit, word))
+    return len(word) >= _SHORTEST and (word.isalpha() or not any(map(str.isdigit, word)))
 
 
 def _trigrams(word: str) -> set[str]:
     """With the start marked, where words that have to do with each other are alike, and not the end."""
-    marked = f"^{word}"
-    return {marked[place : place + 3] for place in range(len(word) - 1)}
+    return set(map("".join, zip(f"^{word}", word, word[1:], strict=False)))
 
 
 def _no_numbers() -> array[int]:
