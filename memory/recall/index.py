@@ -263,7 +263,7 @@ class SearchIndex(Generic[K]):
         reached = np.zeros(len(self._lengths), np.float32)
         if standing.repeated:
             np.maximum.at(reached, slots, own)
-            slots = np.unique(slots)
+            slots = np.flatnonzero(reached)
             own = reached[slots]
         else:
             reached[slots] = own
