@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.recall.spelling import Spelling
 from memory.recall.vectors import Vector, Vectors
 from memory.recall.words import all_words, first_person, stems, words
 
@@ -30,10 +31,10 @@ _B = 0.6
 
 # A word of the question counts once per unit, from the nearest place where it stands: the unit itself counts 1, its
 # neighbours in the same session less. An answer seldom repeats the words of the question before it.
-_ONE_BEFORE = 0.6
-_TWO_BEFORE = 0.4
-_ONE_AFTER = 0.4
-_TWO_AFTER = 0.2
+_ONE_BEFORE = np.float32(0.6)
+_TWO_BEFORE = np.float32(0.4)
+_ONE_AFTER = np.float32(0.4)
+_TWO_AFTER = np.float32(0.2)
 _SESSION = 0.75
 """The weight of the session's own BM25: what its talk was about."""
 _SPEAKER_NAMED = 2.0
@@ -43,15 +44,28 @@ _TALKATIVE = 4.0
 """Times log(the speaker's mean length / everybody's): an assistant that answers at length repeats every word of a
 person, and of two people who talk alike neither loses anything."""
 
-_MEANING = 0.75
-"""Times how near a unit and its neighbours are to the question, in standard deviations from this person's others: the
-scale of the vectors themselves differs from model to model. From 0.5 to 1.0 the weight makes little difference."""
+# How near to the question a unit is, and how near with its neighbours, each in standard deviations from this person's
+# others: the scale of the vectors themselves differs from model to model. A statement may have strange neighbours.
+_OWN_MEANING = np.float32(0.5)
+_MEANING_AROUND = np.float32(0.5)
+_TRUST = 2.0
+"""So many times that more a meaning counts where nobody said any word of the question, and nothing more where one unit
+has all of them. A weight that is always the same loses answers that were told in the question's words, or drowns those
+that were not in words of every sentence."""
 _NEAR = 1.0
 """So near is a unit found that shares no word with the question: more, and nothing would be found among five."""
 
 _COUNT_BITS = 8
 _MOST = (1 << _COUNT_BITS) - 1
 """How often a word may count in one unit; BM25 hardly tells 20 from 200."""
+
+_OFTEN = 4
+"""A word that stands in more than one of so many units is looked for in all of them."""
+
+_ROUNDING = 1e-5
+"""Vectors of length 1 that are nearer to one another than this are the same."""
+
+_Weight = np.float32 | NDArray[np.float32]
 
 _NOBODY = 0
 """The slot that no unit has: the neighbour of the first and the last of a session."""
@@ -105,6 +119,20 @@ class _Speaker:
         self.spoken = 0
 
 
+class _Standing:
+    """Where a word stands, by postings: in which `slots`, how often, how much it is `alike` to what was asked, and what
+    it is `worth`. Words that look like one may stand in one slot: then it is `repeated`."""
+
+    __slots__ = ("alike", "counts", "repeated", "slots", "worth")
+
+    def __init__(self, packed: NDArray[np.int64], alike: _Weight, worth: _Weight, *, repeated: bool = False) -> None:
+        self.slots = packed >> _COUNT_BITS
+        self.counts = (packed & _MOST).astype(np.float32)
+        self.alike = alike
+        self.worth = worth
+        self.repeated = repeated
+
+
 class SearchIndex(Generic[K]):
     """Units under keys of the caller's choice. `put` and `remove` take a fraction of a millisecond. One thread only.
 
@@ -120,6 +148,8 @@ class SearchIndex(Generic[K]):
         self._entries: dict[int, _Entry[K]] = {}
         self._postings = defaultdict[str, "array[int]"](_no_slots)
         """In which slots a word stands, ascending, and how often in each: slot << _COUNT_BITS | count."""
+        self._spelling = Spelling()
+        """Of the words that stand somewhere."""
         self._sessions: dict[Hashable, _Session] = {}
         self._speakers: dict[str, _Speaker] = {}
         self._living_sessions = 0
@@ -127,10 +157,10 @@ class SearchIndex(Generic[K]):
         self._vectors = Vectors()
         # the columns by slot, which begin with the row of _NOBODY
         self._lengths = array("f", [0])
-        self._before = array("i", [_NOBODY])
-        self._after = array("i", [_NOBODY])
-        self._session = array("i", [0])
-        self._speaker = array("i", [0])
+        self._before = array("q", [_NOBODY])
+        self._after = array("q", [_NOBODY])
+        self._session = array("q", [0])
+        self._speaker = array("q", [0])
         self._of_themselves = array("f", [0])
         # by a session's number
         self._session_lengths = array("f")
@@ -165,6 +195,7 @@ class SearchIndex(Generic[K]):
             del postings[bisect_left(postings, slot << _COUNT_BITS)]
             if not postings:
                 del self._postings[word]
+                self._spelling.forget(word)
         self._vectors.drop(slot)
         self._leave(entry, slot)
         return True
@@ -183,11 +214,11 @@ class SearchIndex(Generic[K]):
     def search(self, query: str, limit: int | None = None, vector: Vector | None = None) -> list[K]:
         """The keys of what fits the query best, at most `limit`, best first; of equals the later one.
 
-        Only what shares a word with the query, or has a neighbour that does; with the query's `vector` also what is
-        near it in meaning.
+        Only what shares a word with the query, or has a neighbour that does; of a word that nobody said, one that looks
+        like it. With the query's `vector` also what is near it in meaning.
         """
         asked = list(dict.fromkeys(words(query)))
-        around, sessions = self._scores([self._postings[word] for word in asked if word in self._postings])
+        around, sessions = self._scores(asked)
         meaning = None if vector is None else self._by_meaning(vector)
         found = np.flatnonzero(around if meaning is None else (around > 0) | (meaning >= _NEAR))
         scores = (
@@ -197,7 +228,7 @@ class SearchIndex(Generic[K]):
             + self._by_speaker(query)[_view(self._speaker)[found]]
         )
         if meaning is not None:
-            scores += _MEANING * meaning[found]
+            scores += (1 + _TRUST * (1 - self._covered(asked, around))) * meaning[found]
         if limit is not None and limit < len(found):
             best = scores >= np.partition(scores, -limit)[-limit] if limit > 0 else np.zeros(len(found), bool)
             found, scores = found[best], scores[best]
@@ -205,49 +236,88 @@ class SearchIndex(Generic[K]):
         ranked = sorted(((score, self._entries[slot].unit.order, slot) for score, slot in by_slot), reverse=True)
         return [self._entries[slot].key for _, _, slot in ranked[:limit]]
 
-    def _scores(self, asked: list[array[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _scores(self, asked: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """What each unit scores by the words in it and around it (by slot), and each session (by number)."""
         around = np.zeros(len(self._lengths), np.float32)
         sessions = np.zeros(len(self._session_lengths), np.float32)
-        if not asked:
+        if not self._length:
             return around, sessions
-        before, after, session = _view(self._before), _view(self._after), _view(self._session)
+        session = _view(self._session)
         norms = _norms(_view(self._lengths), self._length / len(self._slots))
         session_norms = _norms(_view(self._session_lengths), self._length / self._living_sessions)
-        nearest = np.zeros_like(around)
-        for postings in asked:
-            packed = _view(postings)
-            slots, counts = packed >> _COUNT_BITS, (packed & _MOST).astype(np.float32)
-            own = _bm25(counts, norms[slots], len(self._slots))
+        for word in asked:
+            standing = self._standing(word)
+            if standing is None:
+                continue
+            slots = standing.slots
+            around += self._reached(standing, _bm25(standing.counts, norms[slots], standing.worth))
+            in_session = np.bincount(session[slots], standing.counts * standing.alike, len(sessions)).astype(np.float32)
+            having = np.flatnonzero(in_session)
+            worth = np.float32(_rarity(len(having), self._living_sessions))
+            sessions[having] += _bm25(in_session[having], session_norms[having], worth)
+        return around, sessions
+
+    def _reached(self, standing: _Standing, own: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What a word that scores so much where it stands scores in each unit: from the nearest place."""
+        before, after, slots = _view(self._before), _view(self._after), standing.slots
+        reached = np.zeros(len(self._lengths), np.float32)
+        if standing.repeated:
+            np.maximum.at(reached, slots, own)
+            slots = np.flatnonzero(reached)
+            own = reached[slots]
+        else:
+            reached[slots] = own
+        if _OFTEN * len(slots) > len(reached):  # then to look at all of them is less work
+            sooner, later = np.take(reached, before), np.take(reached, after)
+            for one, weight in (
+                (sooner, _ONE_BEFORE),
+                (np.take(sooner, before), _TWO_BEFORE),
+                (later, _ONE_AFTER),
+                (np.take(later, after), _TWO_AFTER),
+            ):
+                np.maximum(reached, weight * one, out=reached)
+        else:
             later, sooner = after[slots], before[slots]
-            places = (
-                (slots, 1.0),
+            for place, weight in (
                 (later, _ONE_BEFORE),
                 (after[later], _TWO_BEFORE),
                 (sooner, _ONE_AFTER),
                 (before[sooner], _TWO_AFTER),
-            )
-            for place, weight in places:
-                nearest[place] = np.maximum(nearest[place], weight * own)
-            nearest[_NOBODY] = 0
-            around += nearest
-            for place, _ in places:
-                nearest[place] = 0
-            in_session = np.bincount(session[slots], counts, len(sessions)).astype(np.float32)
-            having = np.flatnonzero(in_session)
-            sessions[having] += _bm25(in_session[having], session_norms[having], self._living_sessions)
-        return around, sessions
+            ):
+                reached[place] = np.maximum(reached[place], weight * own)
+            reached[_NOBODY] = 0
+        return reached
+
+    def _standing(self, word: str) -> _Standing | None:
+        """Where a word stands; one that nobody said stands where those do that look like it, as far as they do."""
+        of = len(self._slots)
+        if word in self._postings:
+            packed = _view(self._postings[word])
+            return _Standing(packed, np.float32(1), np.float32(_rarity(len(packed), of)))
+        if not (like := self._spelling.like(word)):
+            return None
+        postings = [_view(self._postings[known]) for known, _ in like]
+        sizes = [len(one) for one in postings]
+        alike = np.repeat(np.array([alike for _, alike in like], np.float32), sizes)
+        worth = np.repeat(np.array([_rarity(size, of) for size in sizes], np.float32), sizes)
+        return _Standing(np.concatenate(postings), alike, alike * worth, repeated=len(like) > 1)
+
+    def _covered(self, asked: list[str], around: NDArray[np.float32]) -> float:
+        """How much of what was asked anybody said in these words, from 0 to 1."""
+        most = sum(_rarity(len(self._postings.get(word, ())), len(self._slots)) for word in asked)
+        return min(1.0, float(around.max()) / most) if most else 0.0
 
     def _by_meaning(self, vector: Vector) -> NDArray[np.float32]:
-        """How near each unit is to the query with what stands around it, in standard deviations; 0 without a vector."""
+        """How near each unit is to the query, alone and with what stands around it; 0 without a vector."""
         near, there = self._vectors.nearness(vector, len(self._lengths))
         before, after = _view(self._before), _view(self._after)
         # the second neighbour of a unit is the first one of its neighbour: half the look-ups
         sooner = np.take(_ONE_BEFORE * near + _TWO_BEFORE * np.take(near, before), before)
         later = np.take(_ONE_AFTER * near + _TWO_AFTER * np.take(near, after), after)
-        around = (near + sooner + later) * there
-        spread = float(np.std(around, where=there)) if there.any() else 0.0
-        return (around / spread if spread else around).astype(np.float32, copy=False)
+        around = ((near + sooner + later) * there).astype(np.float32, copy=False)
+        of = len(self._vectors)
+        meaning = _OWN_MEANING * _deviations(near, of) + _MEANING_AROUND * _deviations(around, of)
+        return meaning.astype(np.float32, copy=False)
 
     def _by_speaker(self, query: str) -> NDArray[np.float32]:
         """What a speaker's units score for being theirs, by the speaker's number."""
@@ -287,6 +357,7 @@ class SearchIndex(Generic[K]):
         pairs, counts = np.unique(words << 32 | slots, return_counts=True)
         packed = ((pairs & 0xFFFFFFFF) << _COUNT_BITS | np.minimum(counts, _MOST)).tobytes()
         bounds = np.searchsorted(pairs >> 32, np.arange(len(numbers) + 1)) * _no_slots().itemsize
+        self._spelling.learn(word for word in numbers if word not in self._postings)
         for word, (start, end) in zip(numbers, pairwise(bounds.tolist()), strict=True):
             self._postings[word].frombytes(packed[start:end])
 
@@ -319,6 +390,7 @@ class SearchIndex(Generic[K]):
         self._session_lengths[session.number] -= entry.length
         del session.units[bisect_left(session.units, (entry.unit.order, slot))]
         self._link(self._before[slot], self._after[slot])
+        self._before[slot] = self._after[slot] = _NOBODY
         if not session.units:
             self._sessions.pop(session.name, None)
             self._living_sessions -= 1
@@ -345,16 +417,29 @@ def _words_about(speaker: str, date: str) -> tuple[str, ...]:
     return tuple(words(f"{speaker} {date}"))
 
 
-def _bm25(counts: NDArray[np.float32], norms: NDArray[np.float32], of: int) -> NDArray[np.float32]:
-    """One word's part of the scores of the documents that have it; `of` is how many documents there are in all."""
-    rarity = math.log(1 + (of - len(counts) + 0.5) / (len(counts) + 0.5))
-    scores = np.float32(rarity * (_K1 + 1)) * counts / (counts + norms)
+def _rarity(having: int, of: int) -> float:
+    """What a word that stands in so many of all documents is worth."""
+    return math.log(1 + (of - having + 0.5) / (having + 0.5))
+
+
+def _bm25(counts: NDArray[np.float32], norms: NDArray[np.float32], worth: _Weight) -> NDArray[np.float32]:
+    """One word's part of the scores of the documents that have it so often, of what it is worth in each."""
+    scores = np.float32(_K1 + 1) * worth * counts / (counts + norms)
     return scores.astype(np.float32, copy=False)
 
 
 def _norms(lengths: NDArray[np.float32], mean: float) -> NDArray[np.float32]:
     norms = lengths * np.float32(_K1 * _B / mean) + np.float32(_K1 * (1 - _B))
     return norms.astype(np.float32, copy=False)
+
+
+def _deviations(values: NDArray[np.float32], of: int) -> NDArray[np.float32]:
+    """In standard deviations of so many units, beside which there is 0. What differs by a rounding alone is alike."""
+    if not of:
+        return values
+    mean = float(values.sum()) / of
+    spread = math.sqrt(max(0.0, float(values @ values) / of - mean * mean))
+    return values / np.float32(spread) if spread > _ROUNDING else np.zeros_like(values)
 
 
 def _view(column: array[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from memory.recall.words import MONTHS
 from memory.records import STATEMENT_KEY, Category, Memory
 
 MAX_INDEXED = 50_000
-"""Memories of one person that are searched in process: some 130 MB (50 more with vectors), and a search stays
+"""Memories of one person that are searched in process: some 130 MB (30 more with vectors), and a search stays
 within a hundredth of a second or so. Of more the oldest are left to the store."""
 
 _TOLD_AS_STATED = (Category.PREFERENCE,)

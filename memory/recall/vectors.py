@@ -8,14 +8,28 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float32]
 """Of length 1, or all zeros where a text says nothing; several are the rows of one array."""
 
+_MOST = 127
+_BLOCK = 256
+"""So many rows at a time are made floats: of 384 numbers they stay in a core's own cache, so that a search reads a
+quarter of what it would of floats, and takes less time."""
+
 
 class Vectors:
-    """At most one for each slot. Adding one and dropping one take microseconds, but for the rare growing."""
+    """At most one for each slot, kept as bytes. Adding and dropping one take microseconds, but for the rare growing.
+
+    A number is a byte of the largest number's 127ths, which loses no answer; what it stands for follows from the
+    vector's length, which is 1.
+    """
 
     def __init__(self) -> None:
-        self._rows = np.zeros((0, 0), np.float32)
+        self._start(0)
+
+    def _start(self, numbers: int) -> None:
+        self._rows = np.zeros((0, numbers), np.int8)
+        self._scales = np.zeros(0, np.float32)
+        """What a byte's 1 is in each row; 0 where there is nothing."""
         self._there = np.zeros(0, np.bool_)
-        self._sum = np.zeros(0)
+        self._sum = np.zeros(numbers)
         self._count = 0
 
     def __len__(self) -> int:
@@ -27,23 +41,24 @@ class Vectors:
     def put(self, slot: int, vector: Vector) -> None:
         """Raises `ValueError` if it has another number of dimensions than those that are here."""
         if not self._count:
-            self._rows, self._there = np.zeros((0, len(vector)), np.float32), np.zeros(0, np.bool_)
-            self._sum = np.zeros(len(vector))
+            self._start(len(vector))
         if len(vector) != self._rows.shape[1]:
             raise ValueError(f"a vector of {len(vector)} numbers, beside others of {self._rows.shape[1]}")
         self.drop(slot)
         if slot >= len(self._there):
-            more = max(2 * len(self._there), slot + 1, 256) - len(self._there)
-            self._rows = np.pad(self._rows, ((0, more), (0, 0)))
-            self._there = np.pad(self._there, (0, more))
-        self._rows[slot], self._there[slot] = vector, True
-        self._sum += vector
+            self._grow(max(2 * len(self._there), slot + 1, 256) - len(self._there))
+        largest = np.abs(vector).max(initial=0)
+        row = np.rint(vector * (_MOST / largest)) if largest else vector
+        length = np.linalg.norm(row)
+        self._rows[slot], self._there[slot] = row, True
+        self._scales[slot] = 1 / length if length else 0
+        self._sum += self._vector(slot)
         self._count += 1
 
     def drop(self, slot: int) -> None:
         if slot in self:
-            self._sum -= self._rows[slot]
-            self._rows[slot], self._there[slot] = 0, False
+            self._sum -= self._vector(slot)
+            self._rows[slot], self._scales[slot], self._there[slot] = 0, 0, False
             self._count -= 1
 
     def nearness(self, vector: Vector, slots: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -56,6 +71,23 @@ class Vectors:
             there[: len(known)] = known
             mean = (self._sum / self._count).astype(np.float32)
             towards = vector - mean
-            near[: len(known)] = self._rows[:slots] @ towards - mean @ towards
+            near[: len(known)] = self._products(towards, len(known)) - mean @ towards
             near[~there] = 0
         return near, there
+
+    def _products(self, vector: Vector, slots: int) -> NDArray[np.float32]:
+        products = np.empty(slots, np.float32)
+        floats = np.empty((_BLOCK, len(vector)), np.float32)
+        for start in range(0, slots, _BLOCK):
+            rows = self._rows[start : min(start + _BLOCK, slots)]
+            floats[: len(rows)] = rows
+            np.dot(floats[: len(rows)], vector, out=products[start : start + len(rows)])
+        return products * self._scales[:slots]
+
+    def _vector(self, slot: int) -> Vector:
+        return self._rows[slot] * self._scales[slot]
+
+    def _grow(self, more: int) -> None:
+        self._rows = np.pad(self._rows, ((0, more), (0, 0)))
+        self._scales = np.pad(self._scales, (0, more))
+        self._there = np.pad(self._there, (0, more))

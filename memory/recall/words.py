@@ -1,16 +1,20 @@
-"""What counts as a word when memories are searched: lower case, without stop words, down to the stem."""
+"""What counts as a word when memories are searched: in one spelling, without stop words, down to the stem.
+
+Stems are Porter's (1980, "An algorithm for suffix stripping"), and stop words are English, in every language: forms of
+words in others are what `memory.recall.spelling` finds.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import cast
 
 import Stemmer  # pyright: ignore[reportMissingTypeStubs]
 
+from memory.recall.letters import cut, letters
+
 MONTHS = tuple("January February March April May June July August September October November December".split())
 
-_WORD = re.compile(r"\w+(?:'\w+)?")
 _STOP_WORDS = frozenset(
     "a about am an and are as at be been but by can could did do does for from had has have he her his how i i'd i'll "
     "i'm i've if in is it its just know me mine my of on or our ours she should so tell that the their them they this "
@@ -41,8 +45,8 @@ def words(text: str) -> list[str]:
 
 
 def all_words(text: str) -> list[str]:
-    """Every word of a text, lower case."""
-    return _WORD.findall(text.lower().replace("’", "'").replace("_", " "))
+    """Every word of a text, in lower case and without accents."""
+    return cut(letters(text.replace("’", "'").replace("_", " ")))
 
 
 def stems(said: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Hashable
 
 import numpy as np
@@ -134,6 +135,65 @@ def test_many_at_once_are_the_same_as_one_by_one() -> None:
     assert len(together) == 50
 
 
+# -- in other languages, and in other spellings
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("我住在北京的一个小公寓里", "我的公寓在哪里"),
+        ("妹は京都の大学で歴史を勉強しています", "京都で誰が勉強していますか"),
+        ("ฉันทำงานที่โรงพยาบาล", "โรงพยาบาลอยู่ที่ไหน"),
+        ("मेरी बहन दिल्ली में रहती है", "दिल्ली में कौन है"),
+        ("Meine Schwester wohnt in Zürich", "Zurich?"),
+        ("Мой брат живёт в Казани", "про Казань"),
+        ("أختي تعمل مُدَرِّسة", "مدرسه"),
+        ("Vor zwei Jahren lernte ich Gitarre", "welche Gitarren"),
+        ("Die Miete beträgt neunhundert Euro", "wo ist mein Mietvertrag"),
+        ("Kız kardeşim hastanede çalışıyor", "hastaneler"),
+        ("Ho venduto la mia vecchia macchina", "macchine vecchie"),
+        ("Я учу японский язык", "что с японским"),
+        ("I went to Gdansk by ferry", "Gdansck"),
+    ],
+)
+def test_it_is_found_in_its_own_language(told: str, asked: str) -> None:
+    index = index_of(*PADDING, ("", told), *PADDING[:5], session=None)
+    assert index.search(asked, 1) == [told]
+
+
+def test_a_word_that_somebody_said_is_no_other() -> None:
+    index = SearchIndex[str]()
+    index.put_all((text, Unit(text)) for text in ("Lisbon", "Lisbeth", "a cat"))
+    assert index.search("Lisbon") == ["Lisbon"]
+    assert index.search("Lisbona") == ["Lisbon", "Lisbeth"]
+
+
+def test_what_looks_more_like_it_comes_first_and_counts_less_than_the_word_itself() -> None:
+    index = SearchIndex[str]()
+    index.put_all((text, Unit(text)) for text in ("Gitarrenlehrer", "Gitarre", "Klavier"))
+    assert index.search("Gitarren") == ["Gitarre", "Gitarrenlehrer"]
+    index.put("both", Unit("Klavier Gitarre"))
+    assert index.search("Klavier Gitarren")[0] == "both"
+    assert index.search("Klavier Gitarren", 3)[1] == "Klavier"
+
+
+def test_a_number_is_no_other_and_short_words_look_like_none() -> None:
+    index = index_of(("", "my pin is 471100"), ("", "the bus b2b123"), ("", "an ox ate"))
+    assert index.search("471101 b2b124 oxx ot") == []
+
+
+def test_words_that_nobody_says_any_more_are_looked_like_no_longer() -> None:
+    index = index_of(("", "Gitarre"), ("", "Klavier"))
+    assert index.search("Gitarren") == ["Gitarre", "Klavier"]
+    index.remove("Gitarre")
+    assert index.search("Gitarren") == []
+    assert b"gitar" not in pickle.dumps(vars(index._spelling))
+    index.put("again", Unit("Gitarre"))
+    assert index.search("Gitarren") == ["again"]
+    index.clear()
+    assert index.search("Gitarren") == []
+
+
 # -- by meaning
 
 
@@ -166,7 +226,23 @@ def test_what_shares_no_word_is_found_by_its_meaning() -> None:
 
 
 def test_a_shared_word_counts_beside_the_meaning() -> None:
-    assert index_with_vectors().search("a living on the ferry", vector=towards(1, 0.1, 0)) == ["ferry", "carpenter"]
+    assert index_with_vectors().search("it was on the ferry", 2, towards(1, 0, 0.4)) == ["ferry", "carpenter"]
+
+
+def test_the_less_of_a_question_anybody_said_the_more_its_meaning_counts() -> None:
+    """One word of three is less than what all three mean."""
+    index = index_with_vectors()
+    assert index.search("a wage or living on the ferry", vector=towards(1, 0.1, 0)) == ["carpenter", "ferry"]
+
+
+def test_what_a_unit_says_itself_counts_beside_what_stands_around_it() -> None:
+    index = SearchIndex[str]()
+    talk = ["over", "alone", "away", "once", "twice", "among", "thrice", "later"]
+    for order, text in enumerate(talk):
+        index.put(text, Unit(f"{text} again", session=order // 3 == 0, order=order))
+        index.put_vector(text, towards(0, 1) if text in ("over", "away", "among") else towards(1, 0))
+    found = index.search("again", vector=towards(1, 0))
+    assert found.index("alone") < found.index("among")
 
 
 def test_what_has_no_vector_is_found_by_its_words_as_ever() -> None:

@@ -268,14 +268,15 @@ def vectors(*rows: tuple[float, ...]) -> Vector:
 
 def test_nothing_is_left_of_the_vector_of_what_was_forgotten() -> None:
     index = RecallIndex([said("blue"), said("my pin is zanzibar", "user_input_1")])
-    secret, other = vectors((0.123456789, 0.992349288), (0.6, 0.8))
+    secret, other = (np.cos(np.arange(32, dtype=np.float32) * turn) / 4 for turn in (2, 3))
+    kept_secret, kept_other = (np.rint(vector * 4 * 127).astype(np.int8).tobytes() for vector in (secret, other))
     index.put_vectors([said("my pin is zanzibar", "user_input_1"), said("blue")], np.stack([secret, other]))
-    assert secret.tobytes() in pickle.dumps(vars(index))
+    assert kept_secret in pickle.dumps(vars(index))
     index.remove(Category.PREFERENCE, "user_input_1")
-    assert secret.tobytes() not in pickle.dumps(vars(index))
-    assert other.tobytes() in pickle.dumps(vars(index))
+    assert kept_secret not in pickle.dumps(vars(index))
+    assert kept_other in pickle.dumps(vars(index))
     index.clear()
-    assert other.tobytes() not in pickle.dumps(vars(index))
+    assert kept_other not in pickle.dumps(vars(index))
 
 
 def test_a_vector_comes_too_late_for_what_was_replaced_or_forgotten_meanwhile() -> None:
