@@ -247,6 +247,16 @@ class SessionMemory(OpenSession):
         meaning = self._here.meaning if self._here else None
         return told(self.user, query, already_said, self._live, meaning)
 
+    def expect(self, query: str) -> None:
+        """What the person said so far: what it means is found out before `brief` is asked. Never waits."""
+        if self._here and self._here.meaning:
+            self._here.meaning.expect(self.user, query)
+
+    async def understand(self, query: str, seconds: float) -> None:
+        """Wait so long at most until it is known what the query means, which `brief` then makes use of."""
+        if self._here and self._here.meaning:
+            await self._here.meaning.ready(self.user, query, seconds)
+
     async def follow_meaning(self) -> None:
         """Where there is an embedder, give all that the person told, and tells, a vector, until cancelled."""
         self._must_be_open()
