@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 from functools import partial
 
-from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
+from livekit.agents import AgentSession, ConversationItemAddedEvent, UserInputTranscribedEvent, llm
 
 import metrics
 from call.services import Services
@@ -31,6 +31,7 @@ def keep_turns(
     was heard of them. `tasks` are those in which the person's turns are read.
     """
     settings = services.settings.memory
+    heard: list[str] = []
     extract = partial(extracted, ask=voice.ask) if settings.memory_extraction == "llm" else None
 
     async def capture(turn: Turn) -> None:
@@ -39,16 +40,25 @@ def keep_turns(
         except (StoreError, SessionClosed) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 
+    def on_words(event: UserInputTranscribedEvent) -> None:
+        """In the silence that ends a turn there is time to find out what was said so far means."""
+        if event.is_final:
+            heard.append(event.transcript)
+            remembering.expect(" ".join(heard))
+
     def on_item(event: ConversationItemAddedEvent) -> None:
         if (turn := turn_of(event.item)) is None:
             return
         if settings.transcript_retention_days:
             remembering.append_turn(turn)
         if turn.role == "user":
+            heard.clear()
             tasks.spawn(capture(turn))
         metrics.WRITES_WAITING.set(services.memory.depth())
 
     session.on("conversation_item_added", on_item)
+    if services.settings.voice.voice_mode == "pipeline":  # else no turn's own words are searched for
+        session.on("user_input_transcribed", on_words)
 
 
 def turn_of(item: object) -> Turn | None:
