@@ -155,7 +155,8 @@ def _dequantised(blocks: Blocks) -> NDArray[np.float32]:
 
 
 def _tokenizer(weights: _Weights) -> Any:
-    """SentencePiece with the file's vocabulary; it normalises nothing itself but spaces."""
+    """SentencePiece with the file's vocabulary, 40 MB; it normalises nothing itself but spaces. (`tokenizers` finds the
+    same pieces with 270 MB.)"""
     from sentencepiece import SentencePieceProcessor  # noqa: PLC0415 - who has no vectors need not have it
 
     edges, scores, characters = weights.edges, weights.scores, weights.pieces
