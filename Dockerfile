@@ -17,7 +17,7 @@ WORKDIR /app
 RUN uv venv .venv
 COPY pyproject.toml requirements.lock ./
 # bytecode is compiled here, or every start of a container pays for it: nobody may write there later
-RUN uv pip install --python .venv --compile-bytecode -r pyproject.toml -c requirements.lock
+RUN uv pip install --python .venv --compile-bytecode -r pyproject.toml --extra embeddings -c requirements.lock
 # what a plugin needs beside its wheel; else the first call would fetch it
 RUN .venv/bin/python -m livekit.agents download-files
 COPY . .

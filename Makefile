@@ -74,7 +74,7 @@ clean-stack: ## Remove the servers from the cache.
 
 .venv/.talk: .venv/.python pyproject.toml requirements.lock
 	@echo "Installing what the agent needs…" >&2
-	@$(FIND_UV); $(INSTALL) --extra offline >&2
+	@$(FIND_UV); $(INSTALL) --extra embeddings --extra offline >&2
 	@touch $@
 
 .venv/.dev: .venv/.talk

@@ -38,7 +38,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -87,13 +87,6 @@ class Person:
     questions: list[tuple[str, str, set[str]]]
 
 
-@runtime_checkable
-class AsksOtherwise(Protocol):
-    """An embedder whose model knows a question from a statement."""
-
-    async def question(self, text: str) -> Vector: ...
-
-
 class Meaning:
     """The worker's embedder, on an event loop of its own. Raises `EmbeddingsOff`."""
 
@@ -105,9 +98,7 @@ class Meaning:
         return self._loop.run(self._embedder.embed(texts))
 
     def asked(self, text: str) -> Vector:
-        if isinstance(self._embedder, AsksOtherwise):
-            return self._loop.run(self._embedder.question(text))
-        return self.told([text])[0]
+        return self._loop.run(self._embedder.question(text))
 
 
 class Stopwatch:

@@ -13,7 +13,7 @@ from call import prompts
 from call.acquaintance import Acquaintance
 from call.clock import spoken_time
 from call.confirmation import SpokenConfirmation
-from call.context import Chunk, InShort, Refusals, for_model
+from call.context import Chunk, InShort, Refusals, for_model, last_words
 from call.services import Services
 from identity import Binding, NoSessionUser, WrongSessionUser
 from memory.language.named_facts import category_of
@@ -25,6 +25,9 @@ from memory.stores.protocol import StoreError
 from voice.failure import patiently
 
 log = logging.getLogger("rapport")
+
+# So long, in seconds, an answer waits for what the question means; then memories are found by its words alone.
+_LONGEST_THOUGHT = 0.1
 
 
 class Assistant(Agent):
@@ -75,6 +78,7 @@ class Assistant(Agent):
             )
             return Agent.default.llm_node(self, shaped, tools, model_settings)
 
+        await self._remembering.understand(last_words(chat_ctx.items)[0], _LONGEST_THOUGHT)
         async for chunk in patiently(self._refusals.answer(chat_ctx, ask), on_nothing=self._apologise):
             yield chunk
 

@@ -56,7 +56,7 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     """
     items = [item for item in since_forgotten(chat_ctx, forgotten_at) if item.id not in left_out]
     said = [item for item in items if not _is_standing(item)]
-    question, last = _last_words(said)
+    question, last = last_words(said)
     said = said[max(0, len(said) // _READ_AT_ONCE - 1) * _READ_AT_ONCE :]
     earlier, steps = _bounded(_steps(said, last))
     _, person = _last_person(steps)
@@ -291,7 +291,7 @@ def _bounded(steps: Sequence[_Step]) -> tuple[list[str], list[_Step]]:
     return earlier, list(steps[begin:])
 
 
-def _last_words(items: Sequence[llm.ChatItem]) -> tuple[str, str]:
+def last_words(items: Sequence[llm.ChatItem]) -> tuple[str, str]:
     """What the person said last, and the id of it; two empty texts where they have said nothing."""
     for item in reversed(items):
         if item.type == "message" and item.role == "user" and (words := item.text_content):

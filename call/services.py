@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from room.participant import RoomSettings
 from room.rescue import RescueSettings
 from voice.session import Prepared, Voice, embeddings_client, prepare
 from voice.settings import VoiceNotConfigured, VoiceSettings
+
+log = logging.getLogger("rapport")
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ def services_of(settings: Settings) -> Services:
 
 
 def open_embedder(settings: Settings) -> Embedder | None:
-    """What finds memories by their meaning, where EMBEDDINGS asks for it. Raises `EmbeddingsOff`."""
+    """What finds memories by their meaning; None where nobody asked for it and it cannot be. Raises `EmbeddingsOff`."""
     if settings.memory.embeddings == "local":
-        return LocalEmbedder()
+        try:
+            return LocalEmbedder()
+        except EmbeddingsOff as error:
+            if settings.memory.embeddings_wanted:
+                raise
+            log.info("[EMBEDDINGS OFF] %s", error)
     if settings.memory.embeddings == "openai":
         try:
             return OpenAIEmbedder(embeddings_client(settings.voice), settings.voice.embeddings_model)

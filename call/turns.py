@@ -11,6 +11,7 @@ from livekit.agents import (
     AgentSession,
     AgentStateChangedEvent,
     ConversationItemAddedEvent,
+    UserInputTranscribedEvent,
     UserStateChangedEvent,
     llm,
 )
@@ -38,6 +39,13 @@ def keep_turns(session: AgentSession[None], remembering: SessionMemory, services
     if settings.memory_extraction == "llm":
         remembering.extract = partial(extracted, ask=voice.ask)
     listening = Listening(session, remembering, asyncio.get_running_loop())
+    transcribed: list[str] = []
+
+    def on_words(event: UserInputTranscribedEvent) -> None:
+        """In the silence that ends a turn there is time to find out what was said so far means."""
+        if event.is_final:
+            transcribed.append(event.transcript)
+            remembering.expect(" ".join(transcribed))
 
     def on_item(event: ConversationItemAddedEvent) -> None:
         if (turn := turn_of(event.item)) is None:
@@ -45,12 +53,16 @@ def keep_turns(session: AgentSession[None], remembering: SessionMemory, services
         try:
             if settings.transcript_retention_days:
                 remembering.append_turn(turn)
+            if turn.role == "user":
+                transcribed.clear()
             listening.take(turn)
         except (StoreError, SessionClosed) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
         metrics.WRITES_WAITING.set(services.memory.depth())
 
     session.on("conversation_item_added", on_item)
+    if services.settings.voice.voice_mode == "pipeline":  # else no turn's own words are searched for
+        session.on("user_input_transcribed", on_words)
 
 
 class Listening:

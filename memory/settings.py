@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +13,14 @@ from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
 from memory.stores.supabase_keys import Access, StoreMisconfigured, access
 
-_VECTORS = {"off": (), "local": ("safetensors.numpy", "tokenizers"), "openai": ("openai.resources.embeddings",)}
+_VECTORS = {"off": (), "local": ("memory.recall.e5_preload",), "openai": ("openai.resources.embeddings",)}
 
 
 class MemorySettings(BaseSettings):
     """`rapport_home` holds the embedded store, unless `supabase_url` names a project.
 
     `memory_deadline`: how long, in seconds, anybody waits for a store.
-    `embeddings`: what finds memories that share no word with a question, beside their words; nothing by default.
+    `embeddings`: what finds memories that share no word with a question, beside their words.
     `memory_extraction`: what finds the statements in a turn and sums conversations up, our rules or the model.
     `resume_window`: how long, in seconds, a conversation that was left can be taken up again.
     `transcript_retention_days`: how long what was said is kept; 0 keeps none of it.
@@ -39,7 +38,7 @@ class MemorySettings(BaseSettings):
 
     rapport_home: Path = Field(default_factory=lambda: user_data_path("rapport"))
     memory_deadline: float = Field(default=1.5, gt=0, le=30)
-    embeddings: Literal["off", "openai", "local"] = "off"
+    embeddings: Literal["off", "openai", "local"] = "local"
     memory_extraction: Literal["rules", "llm"] = "rules"
     resume_window: float = Field(default=1800.0, ge=0)
     transcript_retention_days: int = Field(default=30, ge=0, le=36_500)
@@ -52,6 +51,11 @@ class MemorySettings(BaseSettings):
     supabase_jwt_secret: SecretStr | None = None
     supabase_role: str = "authenticated"
     database_url: SecretStr | None = None
+
+    @property
+    def embeddings_wanted(self) -> bool:
+        """Whether somebody chose a kind; the default is used where it can be."""
+        return "embeddings" in self.model_fields_set
 
     @property
     def embedded_store(self) -> Path:
@@ -110,9 +114,8 @@ def prepare_store(settings: MemorySettings) -> None:
 
 
 def prepare_embedder(settings: MemorySettings) -> None:
-    """The same for vectors."""
+    """The same for vectors, but nothing waits for it."""
     if settings.embeddings == "local":
-        from memory.sessions.embedders import EmbeddingsOff, LocalEmbedder  # noqa: PLC0415 - who has no vectors need not have it
+        from memory.sessions.embedders import prepare_local  # noqa: PLC0415 - who has no vectors need not have it
 
-        with suppress(EmbeddingsOff):  # each call says so
-            LocalEmbedder()
+        prepare_local()

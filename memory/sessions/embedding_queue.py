@@ -1,12 +1,13 @@
-"""What memories and questions mean, found out beside the conversation: nobody waits for it who did not ask for it."""
+"""What memories and questions mean, found out beside the conversation: a turn waits a moment for its own, if at all."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import TypeVar
 from uuid import UUID
 
 from memory.recall.memories import spoken
@@ -16,6 +17,8 @@ from memory.sessions.live import LiveMemories
 from memory.sessions.timing import Timing
 
 log = logging.getLogger("rapport.memory")
+
+T = TypeVar("T")
 
 MeasureEmbedding = Callable[[float, bool], None]
 """Told of each call of an embedder: the seconds it took, and whether it succeeded. Must not raise."""
@@ -43,7 +46,7 @@ class Meaning:
         self._timing = timing
         self._followed = Counter[UUID]()
         self._questions: dict[UUID, tuple[str, asyncio.Task[Vector | None]]] = {}
-        """The last one of each user that had to be sent somewhere."""
+        """The last one of each user, and where its vector will be."""
         self._rests_until = 0.0
 
     async def follow(self, user: UUID) -> None:
@@ -56,7 +59,8 @@ class Meaning:
                     memories = person.index.without_vector(_BATCH)
                 try:
                     if memories:
-                        vectors = await self._embed([spoken(memory) for memory in memories], _PATIENCE_SECONDS)
+                        told = self._embedder.embed([spoken(memory) for memory in memories])
+                        vectors = await self._timed(told, _PATIENCE_SECONDS)
                         with self._live.person(user) as person:
                             person.index.put_vectors(memories, vectors)
                     failures, pause = 0, _PAUSE_SECONDS if memories else self._timing.look
@@ -71,31 +75,35 @@ class Meaning:
                 del self._followed[user]
                 await self._drop(user)
 
-    def at_hand(self, user: UUID, question: str) -> Vector | None:
-        """The question's vector if it is here; never waits. One that has to be sent for is, and is there when the same
-        question is looked at once more: after a tool's answer, say."""
+    def expect(self, user: UUID, question: str) -> asyncio.Task[Vector | None] | None:
+        """Have the question's vector made, unless it is or was already; nobody asks for the one before it any more."""
         if not question.strip() or user not in self._followed:
             return None
-        if (vector := self._embedder.at_once(question)) is not None:
-            return vector
         asked, task = self._questions.get(user, ("", None))
         if task is None or asked != question:
             if task:
                 task.cancel()
-            self._questions[user] = question, asyncio.create_task(self.of(user, question))
-            return None
-        return task.result() if task.done() and not task.cancelled() else None
+            task = asyncio.create_task(self.of(user, question))
+            self._questions[user] = question, task
+        return task
+
+    def at_hand(self, user: UUID, question: str) -> Vector | None:
+        """The question's vector if it is here; never waits. If not, it is there when the same question is looked at
+        once more: after a tool's answer, say."""
+        task = self.expect(user, question)
+        return task.result() if task and task.done() and not task.cancelled() else None
+
+    async def ready(self, user: UUID, question: str, seconds: float) -> None:
+        """Wait so long at most until the question's vector is at hand."""
+        if task := self.expect(user, question):
+            await asyncio.wait([task], timeout=seconds)
 
     async def of(self, user: UUID, question: str) -> Vector | None:
         """The question's vector, for somebody who may wait for it; None if it cannot be had in time."""
-        if not question.strip() or user not in self._followed:
-            return None
-        if (vector := self._embedder.at_once(question)) is not None:
-            return vector
-        if monotonic() < self._rests_until:
+        if not question.strip() or user not in self._followed or monotonic() < self._rests_until:
             return None
         try:
-            return (await self._embed([question], self._deadline))[0]
+            return await self._timed(self._embedder.question(question), self._deadline)
         except EmbeddingsFailed as error:
             log.error("[EMBEDDINGS FAILED] %s; a question is answered by its words alone", error)
             return None
@@ -105,18 +113,18 @@ class Meaning:
             await self._drop(user)
         await self._embedder.aclose()
 
-    async def _embed(self, texts: list[str], seconds: float) -> Vector:
+    async def _timed(self, vectors: Awaitable[T], seconds: float) -> T:
         began = monotonic()
         try:
             async with asyncio.timeout(seconds):
-                vectors = await self._embedder.embed(texts)
+                made = await vectors
         except (EmbeddingsFailed, TimeoutError) as error:
             self._rests_until = monotonic() + _REST_SECONDS
             self._answered(began, False)
             raise EmbeddingsFailed(str(error) or f"no answer within {seconds:g} s") from None
         self._rests_until = 0.0
         self._answered(began, True)
-        return vectors
+        return made
 
     def _answered(self, began: float, succeeded: bool) -> None:
         if self._measure:

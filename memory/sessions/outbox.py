@@ -30,7 +30,7 @@ class Breaker:
     """
 
     def __init__(
-        self, failures: int = 3, rest: float = Timing.rest, clock: Callable[[], float] = time.monotonic
+        self, failures: int = 3, rest: float = Timing().rest, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit = failures
         self._rest = rest

@@ -246,6 +246,16 @@ class SessionMemory(OpenSession):
         self._must_be_open()
         return told(self.user, query, already_said, self._live, self._here)
 
+    def expect(self, query: str) -> None:
+        """What the person said so far: what it means is found out before `brief` is asked. Never waits."""
+        if self._here and self._here.meaning:
+            self._here.meaning.expect(self.user, query)
+
+    async def understand(self, query: str, seconds: float) -> None:
+        """Wait so long at most until it is known what the query means, which `brief` then makes use of."""
+        if self._here and self._here.meaning:
+            await self._here.meaning.ready(self.user, query, seconds)
+
     async def follow_meaning(self) -> None:
         """Where there is an embedder, give all that the person told, and tells, a vector, until cancelled."""
         self._must_be_open()

