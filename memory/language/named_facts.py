@@ -22,8 +22,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memory.language.framing import forms
-from memory.language.normal_form import plain
+from memory.language.normal_form import forms, plain
 from memory.language.plausible import (
     MANY_OF_EACH,
     ONE_OF_EACH,

@@ -7,6 +7,7 @@ words.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 # With or without its apostrophe: recognisers and hurried people leave it out.
 _CONTRACTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -54,6 +55,24 @@ _NUMBERS = {
 }
 
 
+# What a statement begins and ends with that does not matter to what it states: "I think", "these days", "for good".
+_WHEN = (
+    r"(?:today|yesterday|lately|these days|nowadays|right now|at the moment|for now|from (?:now )?on|by now"
+    r"|(?:last|this) \w+|in \d{4}|since \w+(?: \d{4})?|for (?:\w+ ){0,2}(?:days|weeks|months|years)"
+    r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
+)
+_LEAD = re.compile(
+    r"(?:(?:i (?:think|guess|believe|mean|meant)|you know|by the way|in fact|to be honest|scratch that|correction"
+    r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
+    + _WHEN
+    + r") )+"
+)
+_TAIL = re.compile(
+    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|thank you|thanks|right"
+    r"|full time|part time|again|" + _WHEN + r"))+$"
+)
+
+
 def plain(text: str) -> str:
     """Lower case, contractions written out, no marks, one blank between words."""
     low = text.replace("’", "'").lower()
@@ -65,6 +84,17 @@ def plain(text: str) -> str:
 def without_fillers(plain_text: str) -> str:
     """A plain form without "um", "really", "now" and the like; the form itself if nothing else is in it."""
     return " ".join(word for word in plain_text.split() if word not in _FILLERS) or plain_text
+
+
+def forms(said: str) -> Iterator[str]:
+    """What rules are tried on: without what it begins and ends with first, all that was said last."""
+    clean = without_fillers(said)
+    lead = _LEAD.match(clean)
+    bare = clean[lead.end() :] if lead else clean
+    tail = _TAIL.search(bare)
+    if tail:
+        yield bare[: tail.start()]
+    yield from (bare, clean)
 
 
 def normal_form(text: str) -> str:
