@@ -15,7 +15,7 @@ _FAMILY = (
 # Patterns of plain forms without fillers, each with or without an s behind it. The first rule that matches decides, so
 # the telling words come before the general ones: "i want to visit my sister" is a goal, "my sister lives in rome" a
 # relationship.
-_RULES = {
+_PATTERNS = {
     Category.PREFERENCE: "favorite|call me|(?:i|we) (?:would )?(?:much )?(?:prefer|rather)"
     "|(?:i|we) (?:hate|dislike|can not stand|do not (?:like|enjoy|eat|drink))",
     Category.GOAL: "my (?:goal|dream|aim|ambition)|(?:i|we) (?:want|hope|wish|aim|try) to"
@@ -31,9 +31,10 @@ _RULES = {
     "|used to|was in|were in|have (?:been|seen|met|tried|done))"
     "|yesterday|last (?:week|month|year|night|summer|winter|spring|weekend)",
 }
+_RULES = [(category, re.compile(rf"\b(?:{pattern})s?\b")) for category, pattern in _PATTERNS.items()]
 
 
 def categorise(statement: str) -> Category:
     """Which kind of memory a statement is; FACT where no rule says more."""
     form = without_fillers(plain(statement))
-    return next((category for category, rule in _RULES.items() if re.search(rf"\b(?:{rule})s?\b", form)), Category.FACT)
+    return next((category for category, rule in _RULES if rule.search(form)), Category.FACT)

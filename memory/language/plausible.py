@@ -74,10 +74,6 @@ MANY_OF_EACH = _words("""
 SAME_RELATIVE = {"mom": "mother", "mum": "mother", "dad": "father", "fiancée": "fiancee", "fiancé": "fiance"}
 
 
-def is_anything(_: str) -> bool:
-    return True
-
-
 def is_name(value: str) -> bool:
     words = value.split()
     return len(words) <= 4 and not _NO_NAMES & set(words)
