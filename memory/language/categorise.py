@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from memory.language.normal_form import plain, without_fillers
+from memory.language.plausible import MANY_OF_EACH, ONE_OF_EACH, SAME_RELATIVE
 from memory.records import Category
 
-_FAMILY = (
-    "wife|husband|partner|spouse|girlfriend|boyfriend|fiancee?|mother|mom|mum|father|dad|parent|son|daughter"
-    "|child|children|kid|brother|sister|twin|grand(?:ma|pa|mother|father|son|daughter|parent|kid)|aunt|uncle"
-    "|cousin|niece|nephew|friend|boss|colleague|neighbor|roommate|flatmate|teacher|in-law"
-)
+_MORE = {"spouse", "parent", "children", "grandparent", "grandkid", "in-law"}
+# "My doctor told me to rest" is a fact.
+_PERSONS = "|".join((ONE_OF_EACH | MANY_OF_EACH | SAME_RELATIVE.keys() | _MORE) - {"doctor"})
 # Patterns of plain forms without fillers, each with or without an s behind it. The first rule that matches decides, so
 # the telling words come before the general ones: "i want to visit my sister" is a goal, "my sister lives in rome" a
 # relationship.
@@ -25,7 +24,7 @@ _PATTERNS = {
     Category.INTEREST: "(?:i|we) (?:love|like|enjoy|adore|collect|play)|hobby|hobbie"
     "|(?:i am|we are) (?:interested in|into|fond of|passionate about)",
     Category.OPINION: "(?:i|we) (?:do not )?(?:think|believe|feel|find|reckon|guess|doubt)|in my (?:opinion|view)",
-    Category.RELATIONSHIP: rf"(?:my|our|(?:i|we) have) (?:\w+ ){{0,2}}(?:{_FAMILY})"
+    Category.RELATIONSHIP: rf"(?:my|our|(?:i|we) have) (?:\w+ ){{0,2}}(?:{_PERSONS})"
     "|(?:married|engaged|divorced) (?:to|from)",
     Category.EXPERIENCE: "(?:i|we) (?:once )?(?:went|visited|saw|met|tried|learned|learnt|grew up|travell?ed|studied"
     "|used to|was in|were in|have (?:been|seen|met|tried|done))"

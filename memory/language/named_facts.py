@@ -44,7 +44,7 @@ def named(statement: str) -> Named | None:
         return None
     found = (
         _named(key, fits, match.groupdict(""), statement)
-        for form in dict.fromkeys(forms(plain(statement)))
+        for form in forms(plain(statement))
         for key, fits, patterns in _RULES
         for match in filter(None, (pattern.fullmatch(form) for pattern in patterns))
     )
