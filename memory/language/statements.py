@@ -28,7 +28,7 @@ MAX_STATEMENT_CHARACTERS = 1000
 
 # Blingfire expects a capital after a dot. Those who write none are followed where a new clause is sure to begin.
 _SMALL_SENTENCE_END = re.compile(
-    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|i'm|i've|im|we|my|our|it|it's|its|that's|no|yes|oh|and|but|so|what|how"
+    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|im|we|my|our|its?|that's|no|yes|oh|and|but|so|what|how"
     r"|where|when|who|why|do|can|hi|hello|thanks|sorry|actually)\b)"
 )
 _OPENER = re.compile(
