@@ -1,10 +1,8 @@
-"""Which of a person's words are worth keeping: statements about themselves, and nothing else.
+"""What a person said as statements: all of it that is worth keeping, in their own words.
 
-Rules over English text as people type it or a recogniser writes it (no case, no punctuation). What they let through
-is stored verbatim; what they miss, the model can still store by its `remember` tool.
-
-A statement that says a named fact (`memory.language.named_facts`) has its key. A turn gives one statement for each key
-that is in it, and one for all the rest of it that is about the speaker.
+Everything is kept but what is surely worthless (`memory.language.worthless`). A statement that says a named fact
+(`memory.language.named_facts`) has its key; these rules are for English, and judge no other language. A turn gives one
+statement for each key that is in it, and one for all the rest.
 """
 
 from __future__ import annotations
@@ -30,51 +28,44 @@ MAX_STATEMENT_CHARACTERS = 1000
 
 # Blingfire expects a capital after a dot. Those who write none are followed where a new clause is sure to begin.
 _SMALL_SENTENCE_END = re.compile(
-    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|i'm|i've|im|we|my|our|it|it's|its|that's|no|yes|oh|and|but|so|what|how"
+    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|im|we|my|our|its?|that's|no|yes|oh|and|but|so|what|how"
     r"|where|when|who|why|do|can|hi|hello|thanks|sorry|actually)\b)"
 )
 _OPENER = re.compile(
-    r"^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
-    r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+",
-    re.IGNORECASE,
+    r"(?i)^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
+    r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+"
 )
 # ... and so do words that take back what was said before: "no wait", "scratch that", "I've changed my mind".
 _TAKING_BACK = re.compile(
-    r"^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
+    r"(?i)^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
     r"(?:(?:wait|hold on|scratch that|correction|my mistake|i(?:'ve| have)? changed my mind)\b[\s,;:.!-]*)+"
-    r"(?=$|(?:i|i'm|i've|im|ive|we|my|our|it|its|it's|call|you can call)\b)",
-    re.IGNORECASE,
+    r"(?=$|(?:i|im|ive|we|my|our|its?|call|you can call)\b)"
 )
 # "it's green", after something that has a key
 _IT_IS = re.compile(
-    r"it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be) (?:now )?(?P<value>.+)|its (?P<value2>.+)"
+    r"(?:it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be)|its) (?:now )?(?P<value>.+)"
 )
 _ASKED_TO_REMEMBER = re.compile(
-    r"^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
-    r"(?: that| this)?[\s,:]+",
-    re.IGNORECASE,
+    r"(?i)^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
+    r"(?: that| this)?[\s,:]+"
 )
 # Where one clause about the speaker ends and the next begins.
-_SUBJECT = r"(?:i|i'm|i've|im|ive|i'd|my|we|we're|we've|our|you can call|call me)\b"
+_SUBJECT = r"(?:i|im|ive|my|we|our|you can call|call me)\b"
 _JOINT = re.compile(
-    r"(?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
-    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b)",
-    re.IGNORECASE,
+    r"(?i)((?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
+    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b))"
 )
 # What cannot stand alone, because it points back into its sentence.
 _POINTS_BACK = re.compile(
-    r"\b(?:it|its|it's|that|that's|this|there|them|they|they're|him|he|he's|her|she|she's|one|ones|so|too|both|either"
-    r"|neither|else|same|instead)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:its?|that|this|there|them|they|him|he|her|she|ones?|so|too|both|either|neither|else|same|instead)\b"
 )
 # "if I get the job, I live in Rome", "she said, my name is Ann": the second clause holds only with the first.
 _CONDITION = re.compile(
-    r"^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b", re.IGNORECASE
+    r"(?i)^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b"
 )
 _REPORTS = re.compile(
-    r"\b(?:said|says|say|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
-    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$",
-    re.IGNORECASE,
+    r"(?i)\b(?:said|says?|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
+    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$"
 )
 _MAX_CLAUSES = 8
 _MAX_SENTENCES = 100
@@ -141,7 +132,8 @@ def settled(statement: Statement, current: str | None) -> Statement:
     "I don't live in Rome any more" ends "I live in Rome"; it says nothing against "I live in Porto", which it would
     replace under its key, so it then has none.
     """
-    if statement.denies is None or (current is not None and _speaks_of(current, statement.denies)):
+    ended, known = (set(normal_form(text or "").split()) for text in (statement.denies, current))
+    if ended <= known:  # also where nothing has ended
         return statement
     return replace(statement, category=categorise(statement.value), key=None, denies=None)
 
@@ -196,18 +188,20 @@ def _clauses(words: str) -> list[tuple[str, Named | None]]:
 
     What cannot stand alone stays with its neighbour, and neighbours under one key are one clause, verbatim.
     """
-    parts = _cut(words)
-    names = [named(words[part]) for part in parts]
+    pieces = _cut(words)
+    names = [named(part) for part in pieces[::2]]
     if not any(names):
         return [(words, named(words))]
-    clauses: list[tuple[slice, Named | None]] = []
-    for part, name in zip(parts, names, strict=True):
-        start, last = clauses[-1] if clauses else (part, None)
-        if clauses and _belong(words[start], last, words[part], name):
-            clauses[-1] = (slice(start.start, part.stop), _both(last, name))
+    clauses = [(pieces[0], names[0])]
+    for joint, part, name in zip(pieces[1::2], pieces[2::2], names[1:], strict=True):
+        before, its = clauses[-1]
+        if _belong(before, its, part, name):
+            # That something has ended is what they say only if neither says what is now.
+            now = name if name and (its is None or name.denies is None) else its
+            clauses[-1] = (before + joint + part, now)
         else:
             clauses.append((part, name))
-    return [(words[part], name) for part, name in clauses]
+    return clauses
 
 
 def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bool:
@@ -216,30 +210,22 @@ def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bo
     return (its is None and (others is None or _leans(one))) or (others is None and _leans(other))
 
 
-def _both(one: Named | None, other: Named | None) -> Named | None:
-    """That something has ended is what they say only if neither says what is now."""
-    return other if other and (one is None or other.denies is None) else one
-
-
 def _leans(part: str) -> bool:
     """Would the part say nothing, or something else, without its sentence?"""
     return bool(_POINTS_BACK.search(part)) or len(part.split()) < 4 or _stated(part) is None
 
 
-def _cut(words: str) -> list[slice]:
-    if len(words) > MAX_STATEMENT_CHARACTERS:
-        return [slice(0, len(words))]
-    joints = list(_JOINT.finditer(words))
-    starts, stops = [0, *(one.end() for one in joints)], [*(one.start() for one in joints), len(words)]
-    parts = [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]
-    texts = [words[part].strip(" ,;") for part in parts]
+def _cut(words: str) -> list[str]:
+    """The parts that it might be cut into, with what joins them in between."""
+    pieces = _JOINT.split(words) if len(words) <= MAX_STATEMENT_CHARACTERS else [words]
+    texts = [part.strip(" ,;") for part in pieces[::2]]
     whole = (
-        len(parts) > _MAX_CLAUSES
+        len(texts) > _MAX_CLAUSES
         or not all(texts)
-        or any(_CONDITION.match(text) for text in texts)
-        or any(_REPORTS.search(text) for text in texts[:-1])
+        or any(map(_CONDITION.match, texts))
+        or any(map(_REPORTS.search, texts[:-1]))
     )
-    return [slice(0, len(words))] if whole else parts
+    return [words] if whole else pieces
 
 
 def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Statement | None:
@@ -249,8 +235,8 @@ def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Sta
     match = _IT_IS.fullmatch(plain(words))
     if match is None or not (taken_back or match["change"]) or is_question(words) or is_instruction_like(words):
         return None
-    value = match["value"] or match["value2"]
-    return Statement(about.category, about.key, words) if len(value.split()) <= 6 and is_calm(value) else None
+    calm = len(match["value"].split()) <= 6 and is_calm(match["value"])
+    return Statement(about.category, about.key, words) if calm else None
 
 
 def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> None:
@@ -269,8 +255,3 @@ def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> No
             found.append(replace(statement, key=None, category=categorise(statement.value)))
         return
     found.append(statement)
-
-
-def _speaks_of(current: str, denied: str) -> bool:
-    known = set(normal_form(current).split())
-    return bool(known) and set(normal_form(denied).split()) <= known
