@@ -15,6 +15,8 @@ import pytest
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SPEECH = TESTS / "fixtures" / "speech"
+# A model that every worker of a test would load, for a second of a core each; tests that are about it ask for it.
+os.environ.setdefault("EMBEDDINGS", "off")
 HASTY = "1.4"  # times the usual speed of the voice; at 2.0 our recogniser does not understand it any more
 PATIENCE = 90.0  # seconds for one conversation; a busy machine takes 20 of them to start one
 

@@ -37,6 +37,7 @@ async def test_two_people_in_real_rooms_are_remembered_apart_by_the_database_its
     tmp_path: Path,
 ) -> None:
     environment = {
+        "EMBEDDINGS": "local",  # as it is shipped
         **project.environment("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", role="voice_agent"),
         **HASTY_UNHEARD,
         "LIVEKIT_AGENT_NAME": "over supabase",  # or the worker of the other tests would take some of the rooms
