@@ -179,12 +179,13 @@ class MemoryManager:
 
     async def awhy(self, category: str, key: str) -> Provenance | None:
         user = current_user()
-        memory, words = await self._found(user, category, key), None
+        memory, words = await self._found(user, category, key), ""
         if memory is None:
             return None
         if memory.source and memory.conversation:
-            words = await self._store_of(user.uuid).ask(Store.turn_text, memory.conversation, memory.source)
-        return Provenance(memory, memory.value if words is None else words, memory.said_at, memory.conversation)
+            words = await self._store_of(user.uuid).ask(Store.turn_text, memory.conversation, memory.source) or ""
+        # what was said over several turns is longer than the first of them
+        return Provenance(memory, max(words, memory.value, key=len), memory.said_at, memory.conversation)
 
     def forget_everything(self) -> int:
         """Delete everything that is kept of the person, their profile and conversations too, and return how many

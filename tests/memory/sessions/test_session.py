@@ -212,6 +212,44 @@ async def test_why_something_is_known_asks_for_no_more_than_its_turn(
     assert why.words == f"well, {CAT}"
 
 
+async def test_what_was_said_over_several_turns_is_one_memory_with_all_its_words(
+    manager: MemoryManager, alice: SessionMemory
+) -> None:
+    await start(alice)
+    for said in (Turn("item_1", "user", "My cat is called.", NOON), Turn("item_2", "user", "Tilda.", NOON)):
+        alice.append_turn(said)
+        alice.hear(said)
+    assert await manager.amemories() == [], "it is not whole"
+    alice.settle()
+    (kept,) = await manager.amemories()
+    assert (kept.value, kept.source) == ("My cat is called Tilda.", "item_1")
+    why = await manager.awhy(kept.category, kept.key)
+    assert why and why.words == "My cat is called Tilda."
+
+
+async def test_what_was_not_whole_is_kept_when_the_session_ends_and_before_anything_is_forgotten(
+    manager: MemoryManager, alice: SessionMemory
+) -> None:
+    await start(alice)
+    alice.hear(Turn("item_1", "user", CAT, NOON))
+    await manager.aforget("FACT", "shoe_size")
+    (kept,) = await manager.amemories()
+    alice.hear(Turn("item_2", "user", "Our boat is green.", NOON))
+    assert await manager.aforget(kept.category, kept.key)
+    await alice.end("left", 5)
+    assert [one.value for one in await manager.amemories()] == ["Our boat is green."]
+
+
+async def test_what_was_not_whole_when_everything_was_forgotten_is_forgotten_too(
+    manager: MemoryManager, alice: SessionMemory
+) -> None:
+    await start(alice)
+    alice.hear(Turn("item_1", "user", CAT, NOON))
+    await manager.aforget_everything()
+    await alice.end("left", 5)
+    assert await manager.amemories() == []
+
+
 # -- what it was about
 
 
