@@ -35,7 +35,7 @@ _ORDER = re.compile(
     r"|(?:tell|show|give|remind|teach) (?:me|us) (?:what|who|where|when|why|how|which|if|about|of|everything|all|more|a"
     r"|an|the|some|something|again)\b"
     r"|(?:tell|show|give|say|repeat|explain|describe|listen|speak|talk|stop|wait|hang|hold|help|let|let's|pretend|ignore"
-    r"|excuse|pardon|never mind|connect)\b(?!.*(?:\b(?:i|i'm|i've|we|my|our)\b|\d))(?: \S+){0,5}$)",
+    r"|excuse|pardon|never mind|connect)\b(?!.*(?:\b(?:i|i'm|i've|we|my|our)\b|\d))(?: \S+){0,5}\W*$)",
     re.IGNORECASE,
 )
 # First person phrases that say nothing about the person, with a little after them: "i'm good" says nothing, "i'm good

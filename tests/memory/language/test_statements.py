@@ -144,6 +144,7 @@ forget everything you know about me
 delete everything about me
 erase my data please
 stop talking
+Stop.
 please stop talking now
 repeat that
 say that again
