@@ -16,7 +16,6 @@ still reach. Where both speak, they must say the same.
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 import os
 import re
@@ -45,6 +44,10 @@ MAX_IDENTITY_CHARACTERS = 512
 # Control characters, lone surrogates, line and paragraph separators: nothing a token server mints on purpose, and
 # all of them can forge a log line or fail in the database. Joiners (Cf) stay: Persian names and emoji need them.
 _REFUSED_CHARACTERS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+# As Supabase Auth spells its ids. Only version 4: whoever could join *as* a version 5 id would be the person whose
+# identity derives to it.
+_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class IdentityError(ValueError):
@@ -130,8 +133,8 @@ def livekit_identity_to_uuid(
     if kind != "standard":
         # no identity may contain the separator
         return uuid5(settings.identity_namespace, f"\0{kind}\0{identity}")
-    if settings.supabase_auth_identities and (own_id := _as_version_4(identity)):
-        return own_id
+    if settings.supabase_auth_identities and _VERSION_4.fullmatch(identity):
+        return UUID(identity)
     return uuid5(settings.identity_namespace, identity)
 
 
@@ -173,7 +176,7 @@ def pseudonym(name: str, secret: str | None = None) -> str:
     """Stands for a name where others may read it, such as a room's in a log: a plain hash of an e-mail address would be
     as good as the address. By default the secret is LiveKit's, so that all workers write the same."""
     key = os.environ.get("LIVEKIT_API_SECRET", "") if secret is None else secret
-    return hmac.new(key.encode(), name.encode(errors="replace"), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key.encode(), name.encode(errors="replace"), sha256).hexdigest()[:16]
 
 
 def _refuse_unusable(identity: str) -> None:
@@ -192,16 +195,6 @@ def _refuse_unusable(identity: str) -> None:
                 f"the identity has a control character or lone surrogate (U+{ord(character):04X}) at position "
                 f"{position}: remove it where the token is made"
             )
-
-
-def _as_version_4(identity: str) -> UUID | None:
-    """The UUID that a canonical version 4 string spells. Only version 4: whoever could join *as* a version 5 id
-    would be the person whose identity derives to it."""
-    try:
-        candidate = UUID(identity)
-    except ValueError:
-        return None
-    return candidate if candidate.version == 4 and str(candidate) == identity else None
 
 
 class BindingState(Enum):
@@ -241,11 +234,10 @@ class Binding:
         Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
         """
         user = session_user(identity, kind=kind)
-        if self._closed or self._user:
-            if self.user != user:
-                raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
-            return self.user
-        self._user = user
+        if self.state is BindingState.UNBOUND:
+            self._user = user
+        if self.user != user:
+            raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
         return user
 
     @contextmanager
@@ -268,7 +260,6 @@ class Binding:
 
 _in_context: ContextVar[Binding | None] = ContextVar("rapport_binding", default=None)
 _ON_JOB = "rapport.binding"
-_OTHER_JOB = "another job's context is running inside this job"
 
 
 def open_binding(ctx: JobContext) -> Binding:
@@ -277,9 +268,7 @@ def open_binding(ctx: JobContext) -> Binding:
     Call it as the entrypoint's first statement: `connect()` freezes the context that room callbacks and text
     turns will see, so a ContextVar set after it is lost to them.
     """
-    binding = Binding(ctx)
-    _in_context.set(binding)
-    ctx.proc.userdata[_ON_JOB] = binding
+    binding = ctx.proc.userdata[_ON_JOB] = open_seat(ctx)
     return binding
 
 
@@ -300,26 +289,23 @@ def current_user() -> SessionUser:
     Looks in the ContextVar, then on the job. Raises `NoSessionUser` when nobody is bound, `WrongSessionUser` when
     the two disagree.
     """
-    binding = _binding_in_force()
+    binding, job = _of_the_context(), _current_job()
+    if job and not (binding and binding.job):
+        on_job: Binding | None = job.proc.userdata.get(_ON_JOB)
+        if binding and on_job and on_job.user != binding.user:
+            raise WrongSessionUser("the context and the job are bound to different users")
+        binding = binding or on_job
     if binding is None:
         raise NoSessionUser("nobody is bound here: call set_session_user(identity), or run inside a bound job")
     return binding.user
 
 
-def _binding_in_force() -> Binding | None:
-    in_context, job = _in_context.get(), _current_job()
-    if job is None:
-        return in_context
-    on_job: Binding | None = job.proc.userdata.get(_ON_JOB)
-    if in_context is None or in_context is on_job:
-        return on_job
-    if in_context.job is job:
-        return in_context
-    if in_context.job is not None:
-        raise WrongSessionUser(_OTHER_JOB)
-    if on_job is not None and on_job.user != in_context.user:
-        raise WrongSessionUser("the context and the job are bound to different users")
-    return in_context
+def _of_the_context() -> Binding | None:
+    """The binding in the ContextVar. It is the running job's, a script's, or there is none."""
+    binding, job = _in_context.get(), _current_job()
+    if binding and job and binding.job not in (None, job):
+        raise WrongSessionUser("another job's context is running inside this job")
+    return binding
 
 
 def _current_job() -> JobContext | None:
@@ -337,25 +323,15 @@ def set_session_user(identity: str) -> UUID:
     In a plain script or test it may be called again to switch user. Inside a job it fills the job's own binding,
     and another user raises `WrongSessionUser`. Raises `IdentityError` for an unusable identity.
     """
-    job = _current_job()
+    binding, job = _of_the_context(), _current_job()
     if job is None:
-        binding = Binding()
-        binding.bind(identity)
+        binding = Binding(user=session_user(identity))
         _in_context.set(binding)
-        return binding.user.uuid
-    return _binding_to_fill(job, identity).bind(identity).uuid
-
-
-def _binding_to_fill(job: JobContext, identity: str) -> Binding:
-    """The binding of the running job, made if it has none."""
-    in_context: Binding | None = _in_context.get()
-    if in_context is not None and in_context.job is job:
-        return in_context
-    if in_context is not None and in_context.job is not None:
-        raise WrongSessionUser(_OTHER_JOB)
-    if in_context is not None and in_context.user != session_user(identity):
-        raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
-    return job.proc.userdata.get(_ON_JOB) or open_binding(job)
+    elif binding is None or binding.job is None:
+        if binding and binding.user != session_user(identity):
+            raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
+        binding = job.proc.userdata.get(_ON_JOB) or open_binding(job)
+    return binding.bind(identity).uuid
 
 
 def get_session_user_uuid() -> UUID:
