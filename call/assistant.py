@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
 
 from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
 from livekit.agents.llm.chat_context import Instructions
@@ -11,15 +11,15 @@ from livekit.agents.llm.chat_context import Instructions
 import metrics
 from call import prompts
 from call.acquaintance import Acquaintance
-from call.clock import spoken_time
+from call.clock import Clock, spoken_time
 from call.confirmation import SpokenConfirmation
 from call.context import Chunk, InShort, Refusals, for_model, last_words
 from call.services import Services
 from identity import Binding, NoSessionUser, WrongSessionUser
-from memory.language.named_facts import category_of
+from memory.language.named_facts import category_of, usual_key
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
-from memory.records import Category
+from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
 from voice.failure import patiently
@@ -33,12 +33,13 @@ _LONGEST_THOUGHT = 0.1
 class Assistant(Agent):
     """Whatever it reads or writes is its binding's user's."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of one call
         self,
         services: Services,
         binding: Binding,
         acquaintance: Acquaintance,
         remembering: SessionMemory,
+        clock: Clock,
         apologise: Callable[[], None],
     ) -> None:
         self._memory = services.memory
@@ -47,7 +48,7 @@ class Assistant(Agent):
         self._remembering = remembering
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
-        self._clock = services.settings.clock
+        self._clock = clock
         self._confirmation = SpokenConfirmation()
         self._refusals, self._in_short = Refusals(), InShort()
         super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
@@ -153,14 +154,15 @@ class Assistant(Agent):
             return f"Not done: {error}."
 
     async def _remember(self, category: Category, key: str, value: str) -> str:
+        key = usual_key(key)
         # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
         kept = await self._memory.astore(category_of(key) or category, key, value)
         await self._refresh_realtime()
-        return f"Remembered: {line(kept)}"
+        return f"Remembered: {line(kept, self._clock.zone)}"
 
     async def _recall(self, query: str) -> str:
         found = await self._memory.arecall(query)
-        return "\n".join(map(line, found)) or "Nothing is remembered about that."
+        return self._lines(found) or "Nothing is remembered about that."
 
     async def _why(self, category: str, key: str) -> str:
         known = await self._memory.awhy(category, key)
@@ -172,7 +174,7 @@ class Assistant(Agent):
 
     async def _list_memories(self) -> str:
         known = await self._memory.amemories()
-        return "\n".join(map(line, known)) or "Nothing is remembered about this person yet."
+        return self._lines(known) or "Nothing is remembered about this person yet."
 
     async def _forget(self, keys: list[str]) -> str:
         known = [memory for memory in await self._memory.amemories() if memory.key in keys]
@@ -186,22 +188,26 @@ class Assistant(Agent):
         await self._refresh_realtime()
         return f"Everything is forgotten: {count} memories were deleted."
 
+    def _lines(self, memories: Iterable[Memory]) -> str:
+        zone = self._clock.zone
+        return "\n".join(line(memory, zone) for memory in memories)
+
     def _situation(self) -> str:
         """What is so now, beside the agent's task. It holds none of the person's own words."""
-        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation}"
+        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation(self._clock.zone)}"
 
     def _current_instructions(self) -> Instructions:
         """A realtime model is never asked through `llm_node`: what it shall know must stand here. For any other the
         rest is told with each turn."""
         if not self._realtime:
             return Instructions(prompts.INSTRUCTIONS)
-        told = [self._situation(), self._remembering.brief("")]
+        told = [self._situation(), self._remembering.brief("", zone=self._clock.zone)]
         return Instructions(prompts.INSTRUCTIONS, dynamic="\n".join(filter(None, told)))
 
     def _brief(self, question: str, already_said: Collection[str]) -> str:
         try:
             with metrics.RECALL_SECONDS.time():
-                return self._remembering.brief(question, already_said)
+                return self._remembering.brief(question, already_said, self._clock.zone)
         except SessionClosed as error:
             log.error("[MEMORY REFUSED] %s", error)
             metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()

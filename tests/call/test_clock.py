@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from call.clock import ClockSettings, spoken_time
+from call.clock import Clock, ClockSettings, spoken_time
 
 FRIDAY_NIGHT_IN_UTC = datetime(2026, 11, 27, 23, 34, tzinfo=UTC)
 
@@ -28,14 +28,14 @@ def machine_in_auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_a_setting_it_is_the_machines_own_time(machine_in_auckland: None) -> None:
     now = FRIDAY_NIGHT_IN_UTC.astimezone(ClockSettings().zone)
     assert spoken_time(now) == "It is Saturday, 28 November 2026, 12:34."
-    assert ClockSettings().now().utcoffset() == datetime.now(ZoneInfo("Pacific/Auckland")).utcoffset()
+    assert Clock(ClockSettings()).now().utcoffset() == datetime.now(ZoneInfo("Pacific/Auckland")).utcoffset()
 
 
 def test_a_zone_that_is_set_wins(machine_in_auckland: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMEZONE", "America/Los_Angeles")
     now = FRIDAY_NIGHT_IN_UTC.astimezone(ClockSettings().zone)
     assert spoken_time(now) == "It is Friday, 27 November 2026, 15:34."
-    assert ClockSettings().now().utcoffset() == datetime.now(ZoneInfo("America/Los_Angeles")).utcoffset()
+    assert Clock(ClockSettings()).now().utcoffset() == datetime.now(ZoneInfo("America/Los_Angeles")).utcoffset()
 
 
 @pytest.mark.parametrize("name", ["Atlantis/Main", "../etc/passwd", "GMT+25", "Lisbon", "/UTC"])
