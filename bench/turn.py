@@ -52,6 +52,7 @@ from livekit.agents.voice import SpeechHandle, io
 from call.acquaintance import RESUMED_TURNS, Acquaintance
 from call.assistant import Assistant
 from call.call import SHUTDOWN_SECONDS
+from call.clock import Clock
 from call.services import Services, Settings
 from call.turns import keep_turns
 from identity import Binding
@@ -300,7 +301,9 @@ async def remembering(
     voice = cast("Voice", None)  # asked for nothing where our rules read the turns
     keep_turns(side.session, live, services, voice)
     try:
-        assistant = Assistant(services, binding, Acquaintance(user, stored), live, apologise=lambda: None)
+        assistant = Assistant(
+            services, binding, Acquaintance(user, stored), live, Clock(settings.clock), apologise=lambda: None
+        )
         yield assistant, services.memory
     finally:
         await live.end("left", SHUTDOWN_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 from livekit.agents import JobContext, llm
 
@@ -31,16 +31,16 @@ class Acquaintance:
     user: SessionUser
     stored: Session | None
 
-    @property
-    def relation(self) -> str:
-        """How the agent and the person know each other, for the instructions. It holds none of the person's words."""
+    def relation(self, zone: tzinfo | None) -> str:
+        """How the agent and the person know each other, for the instructions. It holds none of the person's words.
+        None is the machine's own zone."""
         if self.stored is None and self.user.remembered:
             return "Your memory does not answer just now: if they ask you about something earlier, say so."
         if self.stored is None:
             return "Your memory is off in this call: if they ask you to remember something, say that you cannot."
         if self.stored.profile.is_first_login:
             return "You have not spoken with this person before."
-        return f"You know this person since {self.stored.profile.created_at:%d %B %Y}."
+        return f"You know this person since {self.stored.profile.created_at.astimezone(zone):%d %B %Y}."
 
     @property
     def history(self) -> llm.ChatContext:

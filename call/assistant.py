@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, ParamSpec
 
 from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
@@ -13,15 +13,15 @@ from livekit.agents.llm.chat_context import Instructions
 import metrics
 from call import prompts
 from call.acquaintance import Acquaintance
-from call.clock import spoken_time
+from call.clock import Clock, spoken_time
 from call.confirmation import SpokenConfirmation
 from call.context import Chunk, InShort, Refusals, for_model, last_words
 from call.services import Services
 from identity import Binding, NoSessionUser, WrongSessionUser
-from memory.language.named_facts import category_of
+from memory.language.named_facts import category_of, usual_key
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
-from memory.records import Category
+from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
 from voice.failure import patiently
@@ -58,12 +58,13 @@ def _tool(
 class Assistant(Agent):
     """Whatever it reads or writes is its binding's user's."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of one call
         self,
         services: Services,
         binding: Binding,
         acquaintance: Acquaintance,
         remembering: SessionMemory,
+        clock: Clock,
         apologise: Callable[[], None],
     ) -> None:
         self._memory = services.memory
@@ -72,7 +73,7 @@ class Assistant(Agent):
         self._remembering = remembering
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
-        self._clock = services.settings.clock
+        self._clock = clock
         self._confirmation = SpokenConfirmation()
         self._refusals, self._in_short = Refusals(), InShort()
         super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
@@ -116,10 +117,11 @@ class Assistant(Agent):
             key: A short name for it, such as favorite_color. The same name replaces what was kept under it.
             value: What to remember, in their own words.
         """
+        key = usual_key(key)
         # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
         kept = await self._memory.astore(category_of(key) or category, key, value)
         await self._refresh_realtime()
-        return f"Remembered: {line(kept)}"
+        return f"Remembered: {line(kept, self._clock.zone)}"
 
     @_tool
     async def recall(self, context: RunContext[None], query: str) -> str:
@@ -129,7 +131,7 @@ class Assistant(Agent):
             query: What to look for, as a few words.
         """
         found = await self._memory.arecall(query)
-        return "\n".join(map(line, found)) or "Nothing is remembered about that."
+        return self._lines(found) or "Nothing is remembered about that."
 
     @_tool
     async def why(self, context: RunContext[None], category: Category, key: str) -> str:
@@ -150,7 +152,7 @@ class Assistant(Agent):
     async def list_memories(self, context: RunContext[None]) -> str:
         """Look at everything you know about this person, for instance when they ask what you know about them."""
         known = await self._memory.amemories()
-        return "\n".join(map(line, known)) or "Nothing is remembered about this person yet."
+        return self._lines(known) or "Nothing is remembered about this person yet."
 
     @_tool
     async def forget(self, context: RunContext[None], keys: list[str]) -> str:
@@ -180,22 +182,26 @@ class Assistant(Agent):
         await self._refresh_realtime()
         return f"Everything is forgotten: {count} memories were deleted."
 
+    def _lines(self, memories: Iterable[Memory]) -> str:
+        zone = self._clock.zone
+        return "\n".join(line(memory, zone) for memory in memories)
+
     def _situation(self) -> str:
         """What is so now, beside the agent's task. It holds none of the person's own words."""
-        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation}"
+        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation(self._clock.zone)}"
 
     def _current_instructions(self) -> Instructions:
         """A realtime model is never asked through `llm_node`: what it shall know must stand here. For any other the
         rest is told with each turn."""
         if not self._realtime:
             return Instructions(prompts.INSTRUCTIONS)
-        told = [self._situation(), self._remembering.brief("")]
+        told = [self._situation(), self._remembering.brief("", zone=self._clock.zone)]
         return Instructions(prompts.INSTRUCTIONS, dynamic="\n".join(filter(None, told)))
 
     def _brief(self, question: str, already_said: Collection[str]) -> str:
         try:
             with metrics.RECALL_SECONDS.time():
-                return self._remembering.brief(question, already_said)
+                return self._remembering.brief(question, already_said, self._clock.zone)
         except SessionClosed as error:
             log.error("[MEMORY REFUSED] %s", error)
             metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from livekit.agents import JobContext
@@ -12,6 +13,7 @@ from livekit.agents import JobContext
 import metrics
 from call.acquaintance import Acquaintance, get_acquainted
 from call.assistant import Assistant
+from call.clock import Clock
 from call.console import show_memories
 from call.prompts import GOODBYES
 from call.services import Services
@@ -19,7 +21,7 @@ from call.turns import keep_turns, summarise
 from identity import Binding
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
-from room.participant import Caller, room_options
+from room.participant import Caller, room_options, shown_by
 from room.private import PrivateLine
 from room.tasks import Tasks
 from voice.report import SessionReport
@@ -69,7 +71,12 @@ class Call:
         keep_turns(session, remembering, self._services, voice)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
-        assistant = Assistant(self._services, self._binding, acquaintance, remembering, voice.apology.say)
+        clock = Clock(
+            self._settings.clock,
+            told=partial(remembering.fact, "time_zone"),
+            shown=partial(shown_by, ctx.room, caller, "timezone"),
+        )
+        assistant = Assistant(self._services, self._binding, acquaintance, remembering, clock, voice.apology.say)
         await session.start(
             assistant,
             room=ctx.room,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memory.language.time_zones import is_iana_name, zone_in
 
 
 class ClockSettings(BaseSettings):
@@ -30,6 +34,26 @@ class ClockSettings(BaseSettings):
     def zone(self) -> tzinfo | None:
         """None is the machine's own, as `datetime.astimezone` takes it."""
         return ZoneInfo(self.timezone) if self.timezone else None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What day and hour it is for one person. Asked anew each time: they may tell, or travel, during the call.
+
+    `told` answers what they said of their time zone, `shown` the IANA name that their front end shows; "" for neither.
+    """
+
+    settings: ClockSettings
+    told: Callable[[], str] = str
+    shown: Callable[[], str] = str
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """What they told, else what is shown, else the settings'; None is the machine's own."""
+        if name := zone_in(self.told()):
+            return ZoneInfo(name)
+        shown = self.shown()  # theirs to edit: it may hold anything
+        return ZoneInfo(shown) if is_iana_name(shown) else self.settings.zone
 
     def now(self) -> datetime:
         return datetime.now().astimezone(self.zone)

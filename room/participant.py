@@ -139,6 +139,13 @@ def present(room: rtc.Room, identity: str) -> Caller | None:
     return _caller(participant) if participant and participant.kind in _NAMES else None
 
 
+def shown_by(room: rtc.Room, caller: Caller, attribute: str) -> str:
+    """An attribute of their own, "" without one. It is theirs to edit, and proves nothing."""
+    if present(room, caller.identity) != caller:
+        return ""
+    return room.remote_participants[caller.identity].attributes.get(attribute, "")
+
+
 def is_taken(room: rtc.Room, caller: Caller) -> bool:
     """Whether somebody else is in the room under their identity."""
     return caller.identity in room.remote_participants and present(room, caller.identity) != caller

@@ -5,7 +5,7 @@ So a wrong key destroys a fact, while a missing one only leaves a statement unna
 and the later one holds. Hence few keys, of what a person is asked for most; a rule has to fit the whole statement, with
 a plausible value (`memory.language.plausible`), or there is no key.
 
-- One value at a time: `name`, `home_city`, `job`, `favorite_<thing>`, `wife_name`.
+- One value at a time: `name`, `home_city`, `time_zone`, `job`, `favorite_<thing>`, `wife_name`.
 - What is counted or coded is called by its own words: "my locker code is 4711" is `locker_code`.
 - Many at a time: the key names the member, so that they add up: `allergy_peanuts`, `sister_anna`, `dog_rex`.
 - Where a text has capitals, a name, a place or an organisation must have one: "I moved to vim" names no city.
@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memory.language import plausible
+from memory.language import plausible, time_zones
 from memory.language.normal_form import forms, plain
 from memory.records import Category
 
@@ -56,6 +56,11 @@ def category_of(key: str) -> Category | None:
     if key.startswith("favorite_"):
         return Category.PREFERENCE
     return Category.FACT if key in _FACTS else None
+
+
+def usual_key(key: str) -> str:
+    """A key as the table has it, where a tool calls it by another name."""
+    return "time_zone" if key == "timezone" else key
 
 
 def takes_any_value(key: str) -> bool:
@@ -125,6 +130,7 @@ _TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
         rf"where (?:i|we) live is (?:called )?{_V}",
         rf"{_WE} (?:do not live|no longer live|used to live) in {_D}",
     ),
+    ("time_zone", time_zones.is_time_zone, rf"my (?:new |current )?time ?zone (?:is|has changed to) {_V}"),
     ("birthday", plausible.is_date, rf"my birthday is {_V}", rf"i was born on {_V}"),
     (
         "job",
@@ -177,5 +183,5 @@ _TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
     ),
 )
 _RULES = [(key, fits, [re.compile(pattern) for pattern in patterns]) for key, fits, *patterns in _TABLE]
-_PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation)
+_PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation, time_zones.is_time_zone)
 _FACTS = {key for key, *_ in _TABLE if "{" not in key}

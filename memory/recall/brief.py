@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 
 from memory.language.quoting import escaped, is_instruction_like, quoted
@@ -45,9 +45,10 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     already_said: Collection[str] = (),
     now: datetime | None = None,
     vector: Vector | None = None,
+    zone: tzinfo | None = UTC,
 ) -> Brief:
     """The block for one turn, written out oldest first; `now` is UTC, by default the clock's, and `vector` the query's,
-    if there is one.
+    if there is one. Its days are those of the `zone`, of the machine's own where that is None.
 
     Preferences and named facts come first, then `past` if the query asks for what held before, then what matches the
     query, then the latest; as many as fit into `MAX_CHARACTERS`. Turns (sources) that are `already_said` in the
@@ -55,8 +56,8 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     """
     now = now or datetime.now(UTC)
     matching = index.search(query, _MOST_LINES, now, without=already_said, vector=vector)
-    held_before = past_that_fits(past, query, now)
-    block = _Block()
+    held_before = past_that_fits(past, query, now.astimezone(zone))
+    block = _Block(zone)
     for memory in islice(_other(index.always(now), already_said), _MOST_LINES):
         block.add(memory, up_to=MAX_CHARACTERS // 2)
     for one in held_before:
@@ -66,21 +67,23 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     return Brief(block.text(), [memory for memory in matching if memory in block])
 
 
-def line(memory: Memory) -> str:
+def line(memory: Memory, zone: tzinfo | None = UTC) -> str:
     """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line."""
-    return _cut(f"- {memory.said_at:%Y-%m-%d} {memory.category} {harmless(memory.key)}: {harmless(memory.value)}")
+    said = f"{memory.category} {harmless(memory.key)}: {harmless(memory.value)}"
+    return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {said}")
 
 
-def past_line(past: Past) -> str:
+def past_line(past: Past, zone: tzinfo | None = UTC) -> str:
     """`- 2026-01-03 to 2026-11-02, no longer true: PREFERENCE favorite_color: red`, always one line."""
-    date, _, told = line(past.memory).removeprefix("- ").partition(" ")
-    return _cut(f"- {date} to {past.until:%Y-%m-%d}, no longer true: {told}")
+    date, _, told = line(past.memory, zone).removeprefix("- ").partition(" ")
+    return _cut(f"- {date} to {past.until.astimezone(zone):%Y-%m-%d}, no longer true: {told}")
 
 
 class _Block:
     """Lines as they are chosen, each thing told once, and the room that is left for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, zone: tzinfo | None) -> None:
+        self._zone = zone
         self._lines: dict[Memory | Past, str] = {}
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
@@ -92,10 +95,10 @@ class _Block:
         # most are too long for what is left: found out before anything is written or looked up
         shortest = min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS)
         if self._length + shortest < up_to and memory not in self._lines:
-            self._add(memory, line(memory), up_to)
+            self._add(memory, line(memory, self._zone), up_to)
 
     def add_past(self, past: Past, up_to: int) -> None:
-        self._add(past, past_line(past), up_to)
+        self._add(past, past_line(past, self._zone), up_to)
 
     def _add(self, told: Memory | Past, text: str, up_to: int) -> None:
         length = self._length + len(text) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 
 from memory.recall.words import MONTHS, words
 from memory.records import STATEMENT_KEY, Past
@@ -70,26 +70,28 @@ def past_that_fits(past: Sequence[Past], question: str, now: datetime, limit: in
 
 
 def asked_period(question: str, now: datetime) -> tuple[datetime, datetime] | None:
-    """From when to when the question asks, if it names a month or a year. A month without a year is the last such."""
+    """From when to when the question asks, if it names a month or a year. A month without a year is the last such.
+    Days begin where those of `now` do."""
     if found := _LAST.search(question):
         if found[1].lower() == "year":
-            return _year(now.year - 1)
-        return _month(now.year - (now.month == 1), (now.month - 2) % 12 + 1)
+            return _year(now.year - 1, now.tzinfo)
+        return _month(now.year - (now.month == 1), (now.month - 2) % 12 + 1, now.tzinfo)
     if found := _MONTH.search(question):
         month = MONTHS.index(found["month"].capitalize()) + 1
         year = int(found["year"]) if found["year"] else now.year - (month > now.month)
-        return _month(year, month)
+        return _month(year, month, now.tzinfo)
     if found := _YEAR.search(question):
-        return _year(int(found[0]))
+        return _year(int(found[0]), now.tzinfo)
     return None
 
 
-def _year(year: int) -> tuple[datetime, datetime]:
-    return datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+def _year(year: int, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    return datetime(year, 1, 1, tzinfo=zone), datetime(year + 1, 1, 1, tzinfo=zone)
 
 
-def _month(year: int, month: int) -> tuple[datetime, datetime]:
-    return datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+def _month(year: int, month: int, zone: tzinfo | None) -> tuple[datetime, datetime]:
+    end = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=zone)
+    return datetime(year, month, 1, tzinfo=zone), end
 
 
 def _held_in(past: Past, period: tuple[datetime, datetime]) -> bool:

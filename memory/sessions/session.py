@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol
@@ -20,7 +20,17 @@ from uuid import UUID
 from memory.language.statements import Statement, statements_in
 from memory.language.utterances import continued
 from memory.recall.brief import brief
-from memory.records import MAX_TURN_CHARACTERS, MAX_VALUE_CHARACTERS, Memory, Session, Turn, checked, log_name, storable
+from memory.records import (
+    MAX_TURN_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    Category,
+    Memory,
+    Session,
+    Turn,
+    checked,
+    log_name,
+    storable,
+)
 from memory.sessions.client import PersonalStore
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
@@ -238,13 +248,21 @@ class SessionMemory(OpenSession):
 
     # -- what is at hand
 
-    def brief(self, query: str, already_said: Collection[str] = ()) -> str:
+    def brief(self, query: str, already_said: Collection[str] = (), zone: tzinfo | None = UTC) -> str:
         """What the model should know for this turn, as a block of text; never does I/O.
 
-        `already_said` are the turns (sources) that the model sees anyway, word by word.
+        `already_said` are the turns (sources) that the model sees anyway, word by word. Days are those of the `zone`.
         """
         self._must_be_open()
-        return told(self.user, query, already_said, self._live, self._here)
+        return told(self.user, query, already_said, self._live, self._here, zone=zone)
+
+    def fact(self, key: str) -> str:
+        """What they told under the key, as far as it is here; empty where nothing is, and after the end."""
+        if self._closed:
+            return ""
+        with self._live.person(self.user) as person:
+            known = person.get(Category.FACT, key)
+        return known.value if known else ""
 
     def expect(self, query: str) -> None:
         """What the person said so far: what it means is found out before `brief` is asked. Never waits."""
@@ -385,11 +403,19 @@ class SessionMemory(OpenSession):
             )
 
 
-def told(user: UUID, query: str, already_said: Collection[str], live: LiveMemories, here: Here | None) -> str:
+def told(  # noqa: PLR0913 - what its two callers have at hand
+    user: UUID,
+    query: str,
+    already_said: Collection[str],
+    live: LiveMemories,
+    here: Here | None,
+    *,
+    zone: tzinfo | None = UTC,
+) -> str:
     """The block for a turn of the user; those who observe their memories hear what was recalled."""
     vector = here.meaning.at_hand(user, query) if here and here.meaning else None
     with live.person(user) as person:
-        block = brief(person.index, query, past=person.past(), already_said=already_said, vector=vector)
+        block = brief(person.index, query, past=person.past(), already_said=already_said, vector=vector, zone=zone)
     live.tell(user, "recalled", block.matched)
     return block.text
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from livekit.agents import get_job_context
@@ -20,6 +22,7 @@ from memory.stores.sqlite import SqliteStore
 from room.dispatch import leave
 from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom
+from tests.room.models import Call, Request
 from tests.room.product import Product
 from tests.room.worker import until, working
 
@@ -242,3 +245,78 @@ async def test_a_store_that_answers_late_is_known_from_then_on(
         "Where do I live?",
     ]
     assert product.profiles() == [str(livekit_identity_to_uuid(ALICE))]
+
+
+# -- where the person is
+
+
+def is_told(request: Request, zone: str) -> bool:
+    """Does it hold the present hour of the zone, or that of a moment ago?"""
+    now = datetime.now(ZoneInfo(zone))
+    return any(f"{at:%A, %d %B %Y, %H:%M}." in request.everything for at in (now, now - timedelta(minutes=1)))
+
+
+async def test_the_hour_is_that_of_the_person_as_they_show_and_tell_it(product: Product, room: EdgeRoom) -> None:
+    def mind(request: Request) -> str | Call:
+        if request.tool_has_answered or not request.words.startswith("Why"):
+            return f"You said {request.words}"
+        return Call("why", {"category": "FACT", "key": "time_zone"})
+
+    product.mind = mind
+    room.join(ALICE, attributes={"timezone": "Pacific/Auckland"})
+    room.join(BOB, attributes={"timezone": "America/Lima"})
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        room.attributes(BOB, {"timezone": "Asia/Tokyo"})
+        await product.chat(room, ALICE, "Hello.")
+        assert is_told(product.requests(room)[-1], "Pacific/Auckland")
+        room.attributes(ALICE, {"timezone": "Asia/Kathmandu"})
+        await product.chat(room, ALICE, "I have landed.")
+        assert is_told(product.requests(room)[-1], "Asia/Kathmandu")
+        room.attributes(ALICE, {"timezone": "../etc/passwd" * 1000})
+        await product.chat(room, ALICE, "My time zone is Eucla.")
+        await until(lambda: product.memories(ALICE), "it to be stored")
+        await product.chat(room, ALICE, "Why do you think so?")
+        room.close()
+        await worker.idle()
+    answer = product.requests(room)[-1]
+    assert is_told(answer, "Australia/Eucla")
+    told = datetime.now(ZoneInfo("Australia/Eucla"))
+    hours = [f"{told - timedelta(minutes=ago):%d %B %Y at %H:%M}" for ago in (0, 1)]
+    assert any(f"They said on {hour}: My time zone is Eucla" in answer.everything for hour in hours)
+
+
+async def test_two_people_in_one_room_have_each_their_own_hour(product: Product, room: EdgeRoom, settings: Set) -> None:
+    settings(room={"room_policy": "everyone"})
+    room.join(ALICE, attributes={"timezone": "Pacific/Auckland"})
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        alices = product.models[room.name]
+        room.join(BOB, attributes={"timezone": "America/Lima"})
+        await until(lambda: product.models[room.name] is not alices, "the second call")
+        await product.greeted(room)
+        bobs = product.models[room.name]
+        room.close()
+        await worker.idle()
+    hours = ["Pacific/Auckland", "America/Lima"]
+    assert [is_told(alices.requests[0], zone) for zone in hours] == [True, False]
+    assert [is_told(bobs.requests[0], zone) for zone in hours] == [False, True]
+
+
+async def test_a_tool_that_keeps_a_timezone_sets_the_hour(product: Product, room: EdgeRoom) -> None:
+    def mind(request: Request) -> str | Call:
+        if request.tool_has_answered or not request.words.startswith("Keep"):
+            return f"You said {request.words}"
+        return Call("remember", {"category": "PLAN", "key": "timezone", "value": "Kathmandu"})
+
+    product.mind = mind
+    room.join(ALICE)
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "Keep where I am.")
+        room.close()
+        await worker.idle()
+    assert is_told(product.requests(room)[-1], "Asia/Kathmandu")

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from memory.language.categorise import categorise
-from memory.language.named_facts import MAX_NAMED_CHARACTERS, category_of, named
+from memory.language.named_facts import MAX_NAMED_CHARACTERS, category_of, named, usual_key
 from memory.language.statements import Statement, settled, statements_in
+from memory.language.time_zones import zone_in
 from memory.records import Category
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -582,3 +583,42 @@ def test_half_a_statement_has_no_name() -> None:
 def test_a_key_is_short_and_plain() -> None:
     keys = [named(said) for said, _ in CASES]
     assert all(one is None or (one.key.replace("_", "").isalnum() and one.key.islower()) for one in keys)
+
+
+# -- time zones
+
+
+@pytest.mark.parametrize(
+    ("statement", "zone"),
+    [
+        ("my time zone is Europe/Lisbon", "Europe/Lisbon"),
+        ("My timezone is Tokyo", "Asia/Tokyo"),
+        ("my time zone is New York now", "America/New_York"),
+        ("my time zone is america/new_york", "America/New_York"),
+        ("My time zone is UTC", "UTC"),
+        ("My time zone is Tokyo, no wait, my time zone is Lisbon", "Europe/Lisbon"),
+    ],
+)
+def test_a_time_zone_has_a_key_and_is_read_out_of_the_statement(statement: str, zone: str) -> None:
+    [kept] = statements_in(statement)
+    assert (kept.category, kept.key, zone_in(kept.value)) == (Category.FACT, "time_zone", zone)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "my time zone is confusing",
+        "my time zone is not Tokyo",
+        "my time zone is GMT +2",
+        "my time zone is Central European Time",
+        "My time zone is west",
+        "her time zone is Tokyo",
+    ],
+)
+def test_what_names_no_zone_replaces_none(statement: str) -> None:
+    assert named(statement) is None
+
+
+def test_a_tool_may_call_it_by_one_word() -> None:
+    assert category_of(usual_key("timezone")) is Category.FACT
+    assert usual_key("favorite_color") == "favorite_color"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -266,3 +267,23 @@ def test_the_past_leaves_room_for_what_holds_now() -> None:
     assert len(told.text) <= MAX_CHARACTERS
     assert "favorite_color: blue" in told.text
     assert "house number" in told.text
+
+
+def test_days_are_those_of_the_persons_zone() -> None:
+    auckland = ZoneInfo("Pacific/Auckland")
+    late = replace(said("blue"), said_at=datetime(2026, 11, 21, 23, 34, tzinfo=UTC))
+    past = Past(replace(late, value="red"), datetime(2026, 12, 31, 23, 34, tzinfo=UTC))
+    told = brief(RecallIndex([late]), "what was it before", past=[past], now=NOON + timedelta(days=90), zone=auckland)
+    assert lines_of(told.text) == [
+        "- 2026-11-22 PREFERENCE favorite_color: blue",
+        "- 2026-11-22 to 2027-01-01, no longer true: PREFERENCE favorite_color: red",
+    ]
+
+
+def test_last_month_is_that_of_the_persons_zone() -> None:
+    new_year = datetime(2026, 12, 31, 23, 34, tzinfo=UTC)  # in Auckland December is over
+    red = Past(replace(said("red"), said_at=datetime(2026, 12, 2, tzinfo=UTC)), datetime(2026, 12, 9, tzinfo=UTC))
+    question = "What was my favorite color last month?"
+    for zone, found in ((ZoneInfo("Pacific/Auckland"), True), (UTC, False)):
+        told = brief(RecallIndex(), question, past=[red], now=new_year, zone=zone)
+        assert ("red" in told.text) == found
