@@ -11,6 +11,10 @@ from memory.language.normal_form import plain
 # Where the last part of a name is a city's: that of "Brazil/West" says nothing without the rest.
 _OF_CITIES = frozenset("Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific".split())
 _NO_CITIES = frozenset(("Center", "North", "South", "West"))
+# In words: "america north dakota new salem".
+_LONGEST = 5
+# Of a long text the last characters are looked through: it is asked in every turn, and takes a millisecond at most.
+_READ = 240
 
 
 def is_iana_name(name: str) -> bool:
@@ -25,6 +29,7 @@ def is_time_zone(said: str) -> bool:
 
 def zone_in(text: str) -> str | None:
     """The IANA name of the zone that is named last: "no wait, my time zone is Lisbon"."""
+    text = text[-_READ:]
     words = plain(text).split()
     for end in range(len(words), 0, -1):
         if words[end:] and plausible.has_a_digit(words[end]):  # "GMT +2" is not GMT
@@ -34,10 +39,6 @@ def zone_in(text: str) -> str | None:
             if zone and plausible.is_written_as_a_name(said, text):
                 return zone
     return None
-
-
-# In words, as "america north_dakota new_salem" and "port of spain".
-_LONGEST = 5
 
 
 @cache
@@ -54,5 +55,5 @@ def _zones() -> dict[str, str]:
         city = rest.rpartition("/")[2]
         cities = (city, city.replace("_", " ")) if area in _OF_CITIES and city not in _NO_CITIES else ()
         for said in (name, name.replace("_", " "), *cities):
-            zones.setdefault(plain(said), name)
+            zones.setdefault(said.replace("/", " ").lower(), name)
     return zones
