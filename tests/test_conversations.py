@@ -50,6 +50,7 @@ async def test_what_is_forgotten_is_not_known_any_more_and_all_of_it_takes_a_yes
     assert "blue" not in after.answers[3]
 
 
+@pytest.mark.thorough
 async def test_a_spoken_statement_is_answered_aloud_in_another_process(talk: Talk, tmp_path: Path) -> None:
     answer = tmp_path / "answer.wav"
     await talk("alice@example.com", options=("--say", str(SPEECH / "blue.rms.wav")))

@@ -125,6 +125,7 @@ async def another_agent(person: Person, than: str, seconds: float) -> str:
     return others()[0]
 
 
+@pytest.mark.thorough
 async def test_who_loses_the_agent_in_mid_call_gets_another_that_knows_them(
     livekit_server: LiveKitServer, worker: Worker, administrator: Administrator, fresh: Fresh
 ) -> None:

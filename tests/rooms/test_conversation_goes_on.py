@@ -119,9 +119,8 @@ async def over(worker: Worker, person: Person, sessions: int = 1) -> None:
 # --- the same person again, another thread, another person ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "thread", [pytest.param("the room's", marks=pytest.mark.thorough), "one that the dispatch names"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("thread", ["the room's", "one that the dispatch names"])
 async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
     worker: Worker, models: Models, reception: Reception, fresh: Fresh, thread: str
 ) -> None:

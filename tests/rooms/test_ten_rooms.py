@@ -20,7 +20,9 @@ NAMES = ["Amber", "Biscuit", "Clover", "Domino", "Ember", "Figaro", "Ginger", "H
 
 
 @pytest.mark.parametrize(
-    ("people", "rounds"), [(3, 2), pytest.param(10, 5, marks=pytest.mark.soak)], ids=["three rooms", "ten rooms"]
+    ("people", "rounds"),
+    [pytest.param(3, 2, marks=pytest.mark.thorough), pytest.param(10, 5, marks=pytest.mark.soak)],
+    ids=["three rooms", "ten rooms"],
 )
 async def test_people_in_rooms_of_their_own_at_once_never_cross(
     livekit_server: LiveKitServer, worker: Worker, asked: Asked, fresh: Fresh, people: int, rounds: int
