@@ -71,9 +71,9 @@ class MemoryManager:
     ) -> None:
         """`open_store` and `open_embedder` make one for the running event loop; `deadline` is in seconds."""
 
-        def open_meaning() -> Meaning | None:
+        def open_meaning(client: StoreClient) -> Meaning | None:
             embedder = open_embedder()
-            return Meaning(embedder, self._live, deadline, measure_embedding, timing) if embedder else None
+            return Meaning(embedder, self._live, client, measure_embedding, timing) if embedder else None
 
         self._deadline = deadline
         self._timing = timing

@@ -96,6 +96,17 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryVector:
+    """What a model makes of the text of the memory under (category, key), as it was said then: one signed byte for each
+    number, of the largest one's 127ths."""
+
+    category: Category
+    key: str
+    said_at: datetime
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One committed turn of a conversation. `id` is the framework's item id; `text` is what was said, or what of the
     agent's words was heard before somebody interrupted it."""

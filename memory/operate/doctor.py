@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -29,6 +30,8 @@ FUNCTIONS = {
     "list_memories": f"{_PERSON} -> jsonb",
     "list_past": f"{_PERSON} -> jsonb",
     "forget": f"{_PERSON}, p_category text, p_key text -> boolean",
+    "memory_vectors": f"{_PERSON}, p_model text -> jsonb",
+    "put_vectors": f"{_PERSON}, p_model text, p_vectors jsonb -> integer",
     "start_session": f"{_PERSON}, p_email text, p_thread text, p_job text, p_room text, "
     "p_resume_seconds double precision, p_turns integer -> jsonb",
     "append_turns": f"{_PERSON}, p_conversation_id uuid, p_turns jsonb -> integer",
@@ -47,6 +50,7 @@ FUNCTIONS = {
 """What the worker calls: arguments and result as Postgres spells them."""
 OF_ONE_PERSON = {name for name, signature in FUNCTIONS.items() if signature.startswith(_PERSON)}
 TABLES = ("profiles", "memories", "memory_history", "conversations", "sessions", "messages", "leases")
+_MADE = re.compile(r"^create or replace function public\.(\w+)\(", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +191,14 @@ async def _callable(store: SupabaseStore, person: UUID | None) -> Check:
 
 
 def _reapply(functions: Iterable[str]) -> str:
-    """Which files make these functions, and what they may be called by: each can be applied again at any time."""
+    """Which files make these functions, and what they may be called by: each can be applied again at any time, with
+    those after it that change what it makes."""
     texts = {file.path.name: file.path.read_text(encoding="utf-8") for file in migrations()}
-    made = [
-        name for name, text in texts.items() if any(f"function public.{function}(" in text for function in functions)
-    ]
+    again, made = set(functions), list[str]()
+    for name, text in texts.items():
+        if not again.isdisjoint(makes := _MADE.findall(text)):
+            again.update(makes)
+            made.append(name)
     grants = [name for name in texts if name.endswith("_grants.sql")]
     return " ".join([_REAPPLY, *(f"-f sql/{name}" for name in dict.fromkeys([*made, *grants]))])
 

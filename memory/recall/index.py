@@ -204,6 +204,17 @@ class SearchIndex(Generic[K]):
         """Give a unit that is here its vector. Raises `ValueError` for one of another size than the others'."""
         self._vectors.put(self._slots[key], vector)
 
+    def put_vector_bytes(self, key: K, data: bytes) -> None:
+        """The same of one as `vector_bytes` told it. Raises `ValueError`."""
+        self._vectors.put_bytes(self._slots[key], data)
+
+    def vector_bytes(self, key: K) -> bytes:
+        """The vector of a unit that has one, as it is kept here: nothing is lost on the way back."""
+        return self._vectors.bytes_of(self._slots[key])
+
+    def drop_vectors(self) -> None:
+        self._vectors = Vectors()
+
     def without_vector(self, limit: int) -> list[K]:
         """Units that have none, the newest first."""
         if len(self._vectors) == len(self._slots):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from memory.recall.index import SearchIndex, Unit
 from memory.recall.vectors import Vector
 from memory.recall.words import MONTHS
-from memory.records import STATEMENT_KEY, Category, Memory
+from memory.records import STATEMENT_KEY, Category, Memory, MemoryVector
 
 MAX_INDEXED = 50_000
 """Memories of one person that are searched in process: some 130 MB (30 more with vectors), and a search stays
@@ -84,13 +85,31 @@ class RecallIndex:
         self._drop_expired(None)
         return [self._memories[key] for key in self._index.without_vector(limit)]
 
-    def put_vectors(self, memories: Iterable[Memory], vectors: Vector) -> None:
-        """Keep the vectors of what these say (see `spoken`), of those that are still here as they were. Raises
-        `ValueError` for vectors of another size than those that are here."""
+    def put_vectors(self, memories: Iterable[Memory], vectors: Vector) -> list[MemoryVector]:
+        """Keep the vectors of what these say (see `spoken`), of those that are still here as they were, and return
+        them as `put_kept` takes them back. Raises `ValueError` for vectors of another size than those that are here."""
+        kept: list[MemoryVector] = []
         for memory, vector in zip(memories, vectors, strict=True):
             key = _key(memory.category, memory.key)
             if self._memories.get(key) == memory:
                 self._index.put_vector(key, vector)
+                data = self._index.vector_bytes(key)
+                kept.append(MemoryVector(memory.category, memory.key, memory.said_at, data))
+        return kept
+
+    def put_kept(self, vectors: Iterable[MemoryVector]) -> None:
+        """Take vectors back, of those memories that are here as they were said. Left out is one of another size than
+        those that are here."""
+        for vector in vectors:
+            key = _key(vector.category, vector.key)
+            memory = self._memories.get(key)
+            if memory and memory.said_at == vector.said_at:
+                with suppress(ValueError):
+                    self._index.put_vector_bytes(key, vector.data)
+
+    def drop_vectors(self) -> None:
+        """None has a vector any more."""
+        self._index.drop_vectors()
 
     def search(
         self,

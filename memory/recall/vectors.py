@@ -40,20 +40,29 @@ class Vectors:
 
     def put(self, slot: int, vector: Vector) -> None:
         """Raises `ValueError` if it has another number of dimensions than those that are here."""
+        largest = np.abs(vector).max(initial=0)
+        row = np.rint(vector * (_MOST / largest)) if largest else vector
+        self.put_bytes(slot, row.astype(np.int8).tobytes())
+
+    def put_bytes(self, slot: int, data: bytes) -> None:
+        """The same of one that was bytes already. Raises `ValueError`."""
+        row = np.frombuffer(data, np.int8)
         if not self._count:
-            self._start(len(vector))
-        if len(vector) != self._rows.shape[1]:
-            raise ValueError(f"a vector of {len(vector)} numbers, beside others of {self._rows.shape[1]}")
+            self._start(len(row))
+        if len(row) != self._rows.shape[1]:
+            raise ValueError(f"a vector of {len(row)} numbers, beside others of {self._rows.shape[1]}")
         self.drop(slot)
         if slot >= len(self._there):
             self._grow(max(2 * len(self._there), slot + 1, 256) - len(self._there))
-        largest = np.abs(vector).max(initial=0)
-        row = np.rint(vector * (_MOST / largest)) if largest else vector
-        length = np.linalg.norm(row)
+        length = np.linalg.norm(row.astype(np.float32))
         self._rows[slot], self._there[slot] = row, True
         self._scales[slot] = 1 / length if length else 0
         self._sum += self._vector(slot)
         self._count += 1
+
+    def bytes_of(self, slot: int) -> bytes:
+        """Its numbers as they are kept here."""
+        return self._rows[slot].tobytes()
 
     def drop(self, slot: int) -> None:
         if slot in self:

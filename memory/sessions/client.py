@@ -89,24 +89,30 @@ class StoreClient:
     ) -> T:
         """Raises `StoreError`, and after so many seconds too."""
         with theirs.breaker.call():
-            began, answered = perf_counter(), False
             try:
-                async with asyncio.timeout(seconds):
-                    answer: T = await getattr(self._store, method.__name__)(theirs.user, *args, **kwargs)
-                answered = True
-                self._failing.clear()
-                return answer
+                answer = await self.once(theirs.user, seconds, method, *args, **kwargs)
             except StoreRefused:
                 self._failing.clear()  # no, but an answer
                 raise
-            except (StoreError, TimeoutError, asyncio.CancelledError) as error:
+            except (StoreError, asyncio.CancelledError):
                 self._failing[theirs.user] = theirs.breaker
-                if isinstance(error, TimeoutError):
-                    raise StoreError(f"the store did not answer within {seconds} s") from None
                 raise
-            finally:
-                if self._measure:
-                    self._measure(method.__name__, perf_counter() - began, answered)
+            self._failing.clear()
+            return answer
+
+    async def once(self, user: UUID, seconds: float, method: Method[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same past every breaker."""
+        began, answered = perf_counter(), False
+        try:
+            async with asyncio.timeout(seconds):
+                answer: T = await getattr(self._store, method.__name__)(user, *args, **kwargs)
+            answered = True
+            return answer
+        except TimeoutError:
+            raise StoreError(f"the store did not answer within {seconds} s") from None
+        finally:
+            if self._measure:
+                self._measure(method.__name__, perf_counter() - began, answered)
 
 
 class PersonalStore:
@@ -138,6 +144,14 @@ class PersonalStore:
     async def write(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One call from the outbox, for which nobody waits."""
         return await self._client.call(self, max(self.deadline, self._client.timing.write), method, *args, **kwargs)
+
+    async def spare(self, method: Method[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """One call that nobody waits for and the talk goes on without: left out while the store fails the person, and
+        its own failure keeps nobody from the store. Raises `StoreError`."""
+        if not self.breaker.healthy:
+            raise StoreError("the store is left alone for a moment")
+        seconds = max(self.deadline, self._client.timing.write)
+        return await self._client.once(self.user, seconds, method, *args, **kwargs)
 
     async def settled(self) -> None:
         """Wait until what waits is written: what the person does next must not overtake it. Raises `StoreError`."""

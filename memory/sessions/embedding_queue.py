@@ -12,9 +12,13 @@ from uuid import UUID
 
 from memory.recall.memories import spoken
 from memory.recall.vectors import Vector
+from memory.records import MemoryVector
+from memory.sessions.client import StoreClient
 from memory.sessions.embedders import Embedder, EmbeddingsFailed
+from memory.sessions.kept_vectors import KeptVectors, VectorKeeper
 from memory.sessions.live import LiveMemories
 from memory.sessions.timing import Timing
+from memory.stores.protocol import StoreError
 
 log = logging.getLogger("rapport.memory")
 
@@ -36,12 +40,18 @@ class Meaning:
     """The vectors of everybody who has a session in the event loop that it is made in."""
 
     def __init__(
-        self, embedder: Embedder, live: LiveMemories, deadline: float, measure: MeasureEmbedding | None, timing: Timing
+        self,
+        embedder: Embedder,
+        live: LiveMemories,
+        client: StoreClient,
+        measure: MeasureEmbedding | None,
+        timing: Timing,
     ) -> None:
-        """`deadline`: how long, in seconds, somebody may wait for a question's vector."""
+        """Somebody waits for a question's vector as long as for the store that is the `client`'s."""
         self._embedder = embedder
         self._live = live
-        self._deadline = deadline
+        self._keeper = VectorKeeper(client, live, embedder.model)
+        self._deadline = client.deadline
         self._measure = measure
         self._timing = timing
         self._followed = Counter[UUID]()
@@ -49,22 +59,21 @@ class Meaning:
         """The last one of each user, and where its vector will be."""
         self._rests_until = 0.0
 
-    async def follow(self, user: UUID) -> None:
-        """Give all that the user told, and tells, a vector, the newest first. Goes on until cancelled."""
-        failures = 0
+    async def follow(self, user: UUID, *, keep: bool) -> None:
+        """Give all that the user told, and tells, a vector: the one that the store has, or, the newest first, one that
+        is made. With `keep` these go to the store. Goes on until cancelled."""
+        failures, kept = 0, KeptVectors(self._keeper, user) if keep else None
         self._followed[user] += 1
         try:
             while True:
-                with self._live.person(user) as person:
-                    memories = person.index.without_vector(_BATCH)
                 try:
-                    if memories:
-                        told = self._embedder.embed([spoken(memory) for memory in memories])
-                        vectors = await self._timed(told, _PATIENCE_SECONDS)
-                        with self._live.person(user) as person:
-                            person.index.put_vectors(memories, vectors)
-                    failures, pause = 0, _PAUSE_SECONDS if memories else self._timing.look
-                except (EmbeddingsFailed, ValueError) as error:
+                    if kept:
+                        await kept.fetch()
+                    made = await self._make_some(user)
+                    if kept:
+                        await kept.put(made)
+                    failures, pause = 0, _PAUSE_SECONDS if made else self._timing.look
+                except (EmbeddingsFailed, StoreError) as error:
                     failures += 1
                     pause = min(2.0**failures, self._timing.longest_backoff)
                     log.error("[EMBEDDINGS FAILED] %s; found by words alone, next try in %g s", error, pause)
@@ -74,6 +83,21 @@ class Meaning:
             if not self._followed[user]:
                 del self._followed[user]
                 await self._drop(user)
+
+    async def _make_some(self, user: UUID) -> list[MemoryVector]:
+        """What of the newest had none."""
+        with self._live.person(user) as person:
+            memories = person.index.without_vector(_BATCH)
+        if not memories:
+            return []
+        told = self._embedder.embed([spoken(memory) for memory in memories])
+        vectors = await self._timed(told, _PATIENCE_SECONDS)
+        with self._live.person(user) as person:
+            try:
+                return person.index.put_vectors(memories, vectors)
+            except ValueError as error:  # the model is another than the one of this name that made the others
+                person.index.drop_vectors()
+                raise EmbeddingsFailed(str(error)) from None
 
     def expect(self, user: UUID, question: str) -> asyncio.Task[Vector | None] | None:
         """Have the question's vector made, unless it is or was already; nobody asks for the one before it any more."""

@@ -19,7 +19,7 @@ log = logging.getLogger("rapport.memory")
 class Here:
     """One event loop's own."""
 
-    def __init__(self, client: StoreClient, open_meaning: Callable[[], Meaning | None]) -> None:
+    def __init__(self, client: StoreClient, open_meaning: Callable[[StoreClient], Meaning | None]) -> None:
         self.client = client
         self.meaning: Meaning | None = None
         """None until somebody is followed, and where there is no embedder."""
@@ -28,7 +28,7 @@ class Here:
     def opened_meaning(self) -> Meaning | None:
         """None, and a line in the log, where there can be none."""
         try:
-            self.meaning = self.meaning or self._open_meaning()
+            self.meaning = self.meaning or self._open_meaning(self.client)
         except EmbeddingsOff as error:
             log.error("[EMBEDDINGS OFF] %s; memories are found by their words alone", error)
         return self.meaning

@@ -279,7 +279,7 @@ class SessionMemory(OpenSession):
         self._must_be_open()
         self._here = self._here or self._loops.here()
         if meaning := self._here.opened_meaning():
-            await meaning.follow(self.user)
+            await meaning.follow(self.user, keep=self.remembered)
 
     # -- how it is written
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 
 
 class StoreError(Exception):
@@ -20,6 +20,10 @@ class StoreError(Exception):
 
 class StoreRefused(StoreError):
     """The store answered, and will never do this: what it was given breaks its rules. Trying again is in vain."""
+
+
+class StoreOutdated(StoreError):
+    """The store answered, and has no such thing: its schema is older than this program."""
 
 
 class Store(Protocol):
@@ -68,6 +72,16 @@ class Store(Protocol):
         """Delete one memory with its past; False if there was none."""
         ...
 
+    async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
+        """Those that a model of this name made of what holds now, oldest first. A vector says what its text says: it
+        goes with its memory, and when the value is replaced. The past keeps none."""
+        ...
+
+    async def put_vectors(self, user: UUID, model: str, vectors: Sequence[MemoryVector]) -> int:
+        """Keep vectors that a model of this name made, in place of another's: how many were kept. Left out is that of
+        a memory that is not there any more, or was said at another time: it is of another text."""
+        ...
+
     # -- conversations
 
     async def start_session(  # noqa: PLR0913 - each has a name at the call
@@ -111,7 +125,8 @@ class Store(Protocol):
 
     async def export(self, user: UUID) -> dict[str, Any]:
         """Everything that is kept of the user, as JSON values: `profile` (or None), `memories`, `past`,
-        `conversations`, `sessions` and `turns`, each list in an order that is always the same."""
+        `conversations`, `sessions` and `turns`, each list in an order that is always the same. Vectors are left out:
+        they are nothing that was told, and are made anew from it after an import."""
         ...
 
     async def import_(self, user: UUID, document: dict[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memory.records import Category, Memory, Past, Profile, SessionRecord, Turn
+from memory.records import Category, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
 
 Row = dict[str, Any]
 
@@ -43,6 +44,19 @@ def past_of(rows: list[Row]) -> list[Past]:
     return sorted((Past(memory_of(row), _time(row["until"])) for row in rows), key=lambda past: past.until)
 
 
+def vector_row_of(vector: MemoryVector) -> Row:
+    data = b64encode(vector.data).decode()
+    return {"category": vector.category, "key": vector.key, "said_at": vector.said_at, "vector": data}
+
+
+def vectors_of(rows: list[Row]) -> list[MemoryVector]:
+    """Vectors are bytes, or base64 where JSON has no bytes."""
+    return [
+        MemoryVector(Category(row["category"]), row["key"], _time(row["said_at"]), _bytes(row["vector"]))
+        for row in rows
+    ]
+
+
 def turns_of(rows: list[Row]) -> list[Turn]:
     return [Turn(row["id"], row["role"], row["text"], _time(row["said_at"]), bool(row["interrupted"])) for row in rows]
 
@@ -62,6 +76,10 @@ def records_of(rows: list[Row]) -> list[SessionRecord]:
         )
         for row in rows
     ]
+
+
+def _bytes(data: bytes | str) -> bytes:
+    return data if isinstance(data, bytes) else b64decode(data, validate=True)
 
 
 def _time(text: str) -> datetime:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 from memory.stores import sqlite_queries as queries
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
@@ -63,6 +63,12 @@ class SqliteStore:
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         return await self._writer(lambda db: queries.forget(db, user, category, key), then=scrub)
+
+    async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
+        return await self._reader(lambda db: queries.vectors(db, user, model))
+
+    async def put_vectors(self, user: UUID, model: str, vectors: Sequence[MemoryVector]) -> int:
+        return await self._writer(lambda db: sum(queries.put_vector(db, user, model, vector) for vector in vectors))
 
     # -- conversations
 

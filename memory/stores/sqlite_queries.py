@@ -12,10 +12,20 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from memory.records import STATEMENT_KEY, Category, Memory, Past, Profile, SessionRecord, Turn, next_statement_key
+from memory.records import (
+    STATEMENT_KEY,
+    Category,
+    Memory,
+    MemoryVector,
+    Past,
+    Profile,
+    SessionRecord,
+    Turn,
+    next_statement_key,
+)
 from memory.stores import export as shapes
 from memory.stores.export import timestamp
-from memory.stores.rows import Row, memories_of, past_of, profile_of, records_of, row_of, turns_of
+from memory.stores.rows import Row, memories_of, past_of, profile_of, records_of, row_of, turns_of, vectors_of
 
 _FROM_COLUMN: dict[str, Callable[[Any], Any]] = {"jobs": json.loads, "is_first_login": bool, "interrupted": bool}
 
@@ -44,9 +54,11 @@ def _column(value: object) -> object:
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def _insert(db: sqlite3.Connection, table: str, fields: Mapping[str, object], how: str = "insert") -> None:
+def _insert(
+    db: sqlite3.Connection, table: str, fields: Mapping[str, object], how: str = "insert", then: str = ""
+) -> None:
     row = {name: _column(value) for name, value in fields.items()}
-    db.execute(f"{how} into {table} ({', '.join(row)}) values ({', '.join(f':{name}' for name in row)})", row)
+    db.execute(f"{how} into {table} ({', '.join(row)}) values ({', '.join(f':{name}' for name in row)}) {then}", row)
 
 
 # -- profiles
@@ -69,6 +81,10 @@ def ensure_profile(db: sqlite3.Connection, user: UUID, email: str | None) -> tup
 
 _COLUMNS = "user_id, category, key, value, said_at, source, conversation_id, expires_at"
 _THIS_KEY = "user_id = ? and category = ? and key = ?"
+_REPLACE = (
+    "on conflict do update set value = excluded.value, said_at = excluded.said_at, source = excluded.source,"
+    " conversation_id = excluded.conversation_id, expires_at = excluded.expires_at"
+)
 _UNEXPIRED = "(expires_at is null or expires_at > ?)"
 
 
@@ -128,7 +144,7 @@ def _keep(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
         f" where {_THIS_KEY} and value <> ?",
         (said_at, str(user), memory.category, memory.key, memory.value),
     )
-    _insert(db, "memories", {"user_id": user, **row_of(memory)}, "insert or replace")
+    _insert(db, "memories", {"user_id": user, **row_of(memory)}, then=_REPLACE)
     return memory
 
 
@@ -158,6 +174,21 @@ def _under_free_key(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memor
             break
         memory = replace(memory, key=next_statement_key(memory.key))
     return memory
+
+
+def vectors(db: sqlite3.Connection, user: UUID, model: str) -> list[MemoryVector]:
+    statement = (
+        "select category, key, said_at, vector from memories"
+        f" where user_id = ? and vector_model = ? and {_UNEXPIRED} order by said_at, category, key"
+    )
+    return vectors_of(_rows(db, statement, str(user), model, this_moment()))
+
+
+def put_vector(db: sqlite3.Connection, user: UUID, model: str, vector: MemoryVector) -> bool:
+    """False if what it was made of is not there any more."""
+    statement = f"update memories set vector = ?, vector_model = ? where {_THIS_KEY} and said_at = ?"
+    this = (str(user), vector.category, vector.key, timestamp(vector.said_at))
+    return db.execute(statement, (vector.data, model, *this)).rowcount == 1
 
 
 # -- conversations

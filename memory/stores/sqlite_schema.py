@@ -9,7 +9,7 @@ from pathlib import Path
 BUSY_SECONDS = 5.0
 """How long one process waits for another's write. Writes take milliseconds; callers have shorter deadlines of their
 own."""
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 
 # Every key begins with the user: no row can hang under another person's, whatever the code above asks for. Times are
 # text in UTC with microseconds, whose order is time order.
@@ -105,9 +105,20 @@ create table memory_history (
     "create index memory_history_source on memory_history (user_id, category, source) where source is not null",
     "create index memory_history_expiring on memory_history (expires_at) where expires_at is not null",
 )
+# A vector says what its text says.
+_VECTORS = (
+    "alter table memories add column vector blob check (length(vector) between 1 and 4096)",
+    "alter table memories add column vector_model text check ((vector is null) = (vector_model is null))",
+    """
+create trigger memory_reworded after update of value on memories when old.value <> new.value begin
+    update memories set vector = null, vector_model = null
+    where user_id = new.user_id and category = new.category and key = new.key;
+end
+""",
+)
 # From each older version to this one. A table gets a new foreign key only by being made anew.
 _UPGRADES: tuple[tuple[str, ...], ...] = (
-    (_PROFILES, *_CONVERSATIONS, *_MEMORIES),
+    (_PROFILES, *_CONVERSATIONS, *_MEMORIES, *_VECTORS),
     (
         "alter table memories rename to memories_1",
         "drop index memories_source",
@@ -116,7 +127,9 @@ _UPGRADES: tuple[tuple[str, ...], ...] = (
         "insert into memories (user_id, category, key, value, said_at, source)"
         " select user_id, category, key, value, said_at, source from memories_1",
         "drop table memories_1",
+        *_VECTORS,
     ),
+    _VECTORS,
 )
 
 

@@ -17,9 +17,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 from memory.stores.export import parse
-from memory.stores.rows import memories_of, memory_of, past_of, profile_of, records_of, row_of
+from memory.stores.rows import (
+    memories_of,
+    memory_of,
+    past_of,
+    profile_of,
+    records_of,
+    row_of,
+    vector_row_of,
+    vectors_of,
+)
 from memory.stores.supabase_answers import (
     CallRefused,
     StoreUnavailable,
@@ -114,6 +123,13 @@ class SupabaseStore:
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         return await self._call("forget", user, bool, p_category=category, p_key=key)
+
+    async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
+        return await self._call("memory_vectors", user, vectors_of, p_model=model)
+
+    async def put_vectors(self, user: UUID, model: str, vectors: Sequence[MemoryVector]) -> int:
+        rows = [vector_row_of(vector) for vector in vectors]
+        return await self._call("put_vectors", user, int, p_model=model, p_vectors=rows)
 
     async def start_session(  # noqa: PLR0913 - each has a name at the call
         self, user: UUID, *, email: str | None, thread: str, job: str, room: str, resume_within: timedelta, turns: int

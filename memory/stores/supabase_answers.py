@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from memory.records import Session
-from memory.stores.protocol import StoreError, StoreRefused
+from memory.stores.protocol import StoreError, StoreOutdated, StoreRefused
 from memory.stores.rows import memories_of, past_of, profile_of, turns_of
 from memory.stores.supabase_keys import Access, StoreMisconfigured
 
@@ -40,6 +40,10 @@ class CallRefused(StoreRefused):
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class SchemaOutdated(StoreMisconfigured, StoreOutdated):
+    """The database lacks a function, or has another version of it."""
 
 
 class TokenRefused(StoreMisconfigured):
@@ -85,7 +89,8 @@ def refusal(function: str, response: httpx.Response, access: Access) -> StoreErr
     if code in _BUSY_CODES or code.startswith(_BUSY_CLASSES) or (not code and (status >= 500 or status == 429)):
         return StoreUnavailable(f"{what}: the database does not answer just now")
     if why := _what_to_change(code, message, response.is_redirect):
-        return StoreMisconfigured(f"{what}: {why}")
+        outdated = code in _SCHEMA_CODES
+        return (SchemaOutdated if outdated else StoreMisconfigured)(f"{what}: {why}")
     return CallRefused(what, code)
 
 

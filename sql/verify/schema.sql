@@ -41,7 +41,8 @@ begin
       ('public.messages', 'user_id uuid not null, conversation_id uuid not null, id text not null, seq integer not null, '
         'role text not null, text text not null, said_at timestamptz not null, interrupted boolean not null'),
       ('public.memories', 'user_id uuid not null, category text not null, key text not null, value text not null, '
-        'said_at timestamptz not null, source text, conversation_id uuid, expires_at timestamptz'),
+        'said_at timestamptz not null, source text, conversation_id uuid, expires_at timestamptz, vector bytea, '
+        'vector_model text'),
       ('public.memory_history', 'user_id uuid not null, seq integer not null, category text not null, '
         'key text not null, value text not null, said_at timestamptz not null, source text, conversation_id uuid, '
         'expires_at timestamptz, until timestamptz not null'),
@@ -98,6 +99,7 @@ begin
     ('rapport.hold_conversation_of(uuid, uuid)', true),
     ('public.remember(uuid, jsonb)', true), ('public.retrieve(uuid, text, text)', true),
     ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
+    ('public.memory_vectors(uuid, text)', true), ('public.put_vectors(uuid, text, jsonb)', true),
     ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
     ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
     ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
@@ -155,6 +157,16 @@ begin
         and tgenabled in ('O', 'A')) <> 2
   then
     raise exception 'the past is not written down: the trigger memory_replaced or memory_late is missing or off';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_trigger
+    where tgrelid = 'public.memories'::regclass and tgname = 'memory_reworded' and tgenabled in ('O', 'A')
+  ) then
+    raise exception 'a vector would stay when its text changes: the trigger memory_reworded is missing or off';
+  end if;
+  if not has_column_privilege('voice_agent', 'public.memories', 'vector', 'update')
+     or not has_column_privilege('voice_agent', 'public.memories', 'vector_model', 'update') then
+    raise exception 'nobody can keep the vectors of what they said';
   end if;
   if not has_column_privilege('voice_agent', 'public.memory_history', 'until', 'update') then
     raise exception 'a late write cannot say until when what came before it held';

@@ -132,6 +132,15 @@ PERSONS = {
     "list_memories": Call(lambda user, _: {"p_user_id": user}, []),
     "list_past": Call(lambda user, _: {"p_user_id": user}, []),
     "forget": Call(lambda user, _: {"p_user_id": user, "p_category": "PREFERENCE", "p_key": SECRET}, False),
+    "memory_vectors": Call(lambda user, _: {"p_user_id": user, "p_model": "e5"}, []),
+    "put_vectors": Call(
+        lambda user, _: {
+            "p_user_id": user,
+            "p_model": "planted",
+            "p_vectors": [{"category": "PREFERENCE", "key": SECRET, "said_at": SAID_AT, "vector": "AAAA"}],
+        },
+        0,
+    ),
     "start_session": Call(
         lambda user, _: {
             "p_user_id": user,
@@ -171,6 +180,7 @@ INTERNAL = {
     "hold_conversation_of": Call(lambda user, her: {"p_user_id": user, "p_session_id": her.session}, None),
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_reworded": Call(lambda _, __: {}, NOT_ALLOWED),
 }
 CALLS = PERSONS | WORKERS
 EVERYTHING = CALLS | INTERNAL

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from memory.records import Category, Memory, Session, Turn
+from memory.records import Category, Memory, MemoryVector, Session, Turn
 from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
 
@@ -77,6 +77,11 @@ def said(
 ) -> Memory:
     """A memory that was said at noon, or `later` seconds after it."""
     return Memory(category, key, value, NOON + timedelta(seconds=later), source, conversation, expires_at)
+
+
+def vector_of(memory: Memory, *numbers: int) -> MemoryVector:
+    """One that a model made of it."""
+    return MemoryVector(memory.category, memory.key, memory.said_at, bytes(number % 256 for number in numbers))
 
 
 def stated(value: str, number: int = 1, *, source: str, later: float = 0) -> Memory:

@@ -22,7 +22,19 @@ import pytest
 
 from memory.records import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Category, Memory, Past, Session, Turn
 from memory.stores.protocol import Store, StoreError
-from tests.memory.stores.contract import ALICE, BACKENDS, BOB, HALF_AN_HOUR, NOON, Backend, said, started, stated, turn
+from tests.memory.stores.contract import (
+    ALICE,
+    BACKENDS,
+    BOB,
+    HALF_AN_HOUR,
+    NOON,
+    Backend,
+    said,
+    started,
+    stated,
+    turn,
+    vector_of,
+)
 
 FACT, PREFERENCE = Category.FACT, Category.PREFERENCE
 LONG_AGO = timedelta(0)
@@ -527,6 +539,103 @@ async def test_forgetting_takes_no_patterns(store: Store, key: str) -> None:
     await store.remember(ALICE, [said()])
     assert await store.forget(ALICE, PREFERENCE, key) is False
     assert len(await store.memories(ALICE)) == 1
+
+
+# -- vectors, put_vectors
+
+
+E5 = "e5"
+
+
+async def test_a_vector_is_kept_byte_by_byte_under_its_models_name(store: Store) -> None:
+    blue, cat = said("blue"), said("Tilda", "cat", later=1)
+    await store.remember(ALICE, [blue, cat])
+    every = vector_of(blue, *range(-128, 128))
+    assert await store.put_vectors(ALICE, E5, [every]) == 1
+    assert await store.put_vectors(ALICE, E5, [every, vector_of(cat, 1, -1)]) == 2
+    assert await store.vectors(ALICE, E5) == [every, vector_of(cat, 1, -1)]
+    assert await store.vectors(ALICE, "another") == []
+    assert await store.memories(ALICE) == [blue, cat]
+
+
+async def test_another_models_vector_takes_the_place(store: Store) -> None:
+    await store.remember(ALICE, [said()])
+    await store.put_vectors(ALICE, E5, [vector_of(said(), 1, 2)])
+    assert await store.put_vectors(ALICE, "another", [vector_of(said(), 3)]) == 1
+    assert await store.vectors(ALICE, E5) == []
+    assert await store.vectors(ALICE, "another") == [vector_of(said(), 3)]
+
+
+async def test_a_replaced_value_has_no_vector(store: Store) -> None:
+    await store.remember(ALICE, [said("blue")])
+    await store.put_vectors(ALICE, E5, [vector_of(said("blue"), 1, 2)])
+    await store.remember(ALICE, [said("green", later=60)])
+    assert await store.vectors(ALICE, E5) == []
+    await store.remember(ALICE, [said("blue", later=120)])
+    assert await store.vectors(ALICE, E5) == []
+
+
+async def test_the_same_value_again_and_what_comes_late_leave_the_vector(store: Store) -> None:
+    await store.remember(ALICE, [said("blue")])
+    await store.put_vectors(ALICE, E5, [vector_of(said("blue"), 1, 2)])
+    await store.remember(ALICE, [said("blue", later=60)])
+    await store.remember(ALICE, [said("red", later=-60)])
+    assert await store.vectors(ALICE, E5) == [vector_of(said("blue", later=60), 1, 2)]
+
+
+async def test_a_late_vector_does_not_land_on_newer_text(store: Store) -> None:
+    await store.remember(ALICE, [said("blue"), said("Tilda", "cat")])
+    await store.remember(ALICE, [said("green", later=60)])
+    late = [vector_of(said("blue"), 1), vector_of(said("Tilda", "cat"), 2), vector_of(said("Rex", "dog"), 3)]
+    assert await store.put_vectors(ALICE, E5, late) == 1
+    assert await store.vectors(ALICE, E5) == [vector_of(said("Tilda", "cat"), 2)]
+
+
+async def test_vectors_go_with_what_is_forgotten_erased_or_expired(store: Store) -> None:
+    gone = said("mars", "trip", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await store.remember(ALICE, [said(), said("Tilda", "cat"), gone])
+    three = [vector_of(said(), 1), vector_of(said("Tilda", "cat"), 2), vector_of(gone, 3)]
+    await store.put_vectors(ALICE, E5, three)
+    assert await store.vectors(ALICE, E5) == sorted(three[:2], key=lambda vector: vector.key)
+    await store.forget(ALICE, PREFERENCE, "cat")
+    assert await store.vectors(ALICE, E5) == [vector_of(said(), 1)]
+    await store.erase(ALICE)
+    assert await store.put_vectors(ALICE, E5, three) == 0
+    assert await store.vectors(ALICE, E5) == []
+    assert (await store.ensure_profile(ALICE, None))[1], "a vector makes no profile"
+
+
+async def test_vectors_are_not_exported_and_not_brought_back(store: Store) -> None:
+    await store.remember(ALICE, [said()])
+    before = await store.export(ALICE)
+    await store.put_vectors(ALICE, E5, [vector_of(said(), 1)])
+    assert await store.export(ALICE) == before
+    await store.erase(ALICE)
+    await store.import_(ALICE, before)
+    assert await store.vectors(ALICE, E5) == []
+
+
+async def test_vectors_are_each_persons_own(store: Store) -> None:
+    for user in (ALICE, BOB):
+        await store.remember(user, [said()])
+    await store.put_vectors(ALICE, E5, [vector_of(said(), 1)])
+    assert await store.vectors(BOB, E5) == []
+
+
+async def test_vectors_and_memories_written_at_once_wait_for_each_other(backend: Backend) -> None:
+    many = [said(str(i), f"key {i}") for i in range(20)]
+    later = [said("again", f"key {i}", later=60) for i in range(20)]
+    vectors = [vector_of(memory, 1) for memory in many]
+    async with _handles(backend, 4) as stores:
+        await stores[0].remember(ALICE, many)
+        await asyncio.gather(
+            stores[0].put_vectors(ALICE, E5, vectors),
+            stores[1].put_vectors(ALICE, E5, vectors[::-1]),
+            stores[2].remember(ALICE, later),
+            stores[3].remember(ALICE, later[::-1]),
+        )
+        assert await stores[0].put_vectors(ALICE, E5, vectors) == 0
+        assert await stores[0].vectors(ALICE, E5) == []
 
 
 # -- start_session

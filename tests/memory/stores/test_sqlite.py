@@ -24,8 +24,8 @@ from memory.records import Category, Past
 from memory.stores import sqlite as sqlite_store
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
-from memory.stores.sqlite_schema import open_file
-from tests.memory.stores.contract import ALICE, BOB, NOON, said, started, turn
+from memory.stores.sqlite_schema import _CONVERSATIONS, _MEMORIES, _PROFILES, _SCHEMA_VERSION, open_file
+from tests.memory.stores.contract import ALICE, BOB, NOON, said, started, turn, vector_of
 from tests.memory.stores.other_process import start_many, write_many
 from tests.room.worker import until
 
@@ -157,7 +157,7 @@ async def test_a_file_that_is_no_database_is_named_and_left_as_it_is(path: Path,
     assert path.read_text() == "dear diary, " * 1000
 
 
-@pytest.mark.parametrize("version", [3, 99])
+@pytest.mark.parametrize("version", [_SCHEMA_VERSION + 1, 99])
 async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path, store: SqliteStore, version: int) -> None:
     await store.remember(ALICE, [said()])
     await store.aclose()
@@ -165,7 +165,7 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path, store: Sq
     for _ in range(2):
         with pytest.raises(StoreError, match=rf"version {version}, newer"):
             await store.remember(ALICE, [said("green")])
-    _execute(path, "pragma user_version = 2")
+    _execute(path, f"pragma user_version = {_SCHEMA_VERSION}")
     assert await store.memories(ALICE) == [said("blue")]
 
 
@@ -186,6 +186,23 @@ async def test_a_file_of_the_first_version_is_upgraded_without_losing_a_row(path
     with closing(sqlite3.connect(path)) as db:
         assert _schema(db) == _schema_of_a_new_file(path.parent / "new.db")
         assert db.execute("pragma foreign_key_check").fetchall() == []
+
+
+async def test_a_file_of_the_second_version_is_upgraded_without_losing_a_row(path: Path, store: SqliteStore) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as db:
+        for statement in (_PROFILES, *_CONVERSATIONS, *_MEMORIES):
+            db.execute(statement)
+        db.execute("insert into profiles (id, created_at) values (?, ?)", (str(ALICE), NOON.isoformat()))
+        row = (str(ALICE), "PREFERENCE", "favorite_color", "blue", NOON.isoformat())
+        db.execute("insert into memories (user_id, category, key, value, said_at) values (?, ?, ?, ?, ?)", row)
+        db.execute("pragma user_version = 2")
+        db.commit()
+    assert await store.memories(ALICE) == [said("blue")]
+    assert await store.put_vectors(ALICE, "e5", [vector_of(said("blue"), 1)]) == 1
+    await store.aclose()
+    with closing(sqlite3.connect(path)) as db:
+        assert _schema(db) == _schema_of_a_new_file(path.parent / "new.db")
 
 
 async def test_an_upgrade_that_fails_leaves_the_old_file_as_it_was(path: Path, store: SqliteStore) -> None:
