@@ -183,8 +183,10 @@ class SessionMemory(OpenSession):
         waits = bool(waiting or self._loops.waiting(self.user))
         if not self._live.take_over(self.user, told.memories, changes, waiting=waits):
             return  # what is known here is newer; the next time tells it again
+        if waits:
+            return  # what gave way to it is told again too
         self._version = told.version
-        if not waits and self._live.count(self.user) != told.count:
+        if self._live.count(self.user) != told.count:
             await self._compare_all(told)
 
     async def _compare_all(self, told: Changes) -> None:
