@@ -89,6 +89,7 @@ class Call:
             self.line.attach(session)
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
+            self._tasks.spawn(self._catch_up(remembering))
             self._tasks.spawn(remembering.follow_meaning())
         session.generate_reply(instructions=await acquaintance.greeting(self._services))
         if not ctx.is_fake_job():
@@ -182,3 +183,13 @@ class Call:
                 await remembering.touch()
             except StoreError as error:
                 log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
+
+    async def _catch_up(self, remembering: SessionMemory) -> None:
+        """What the person tells on another device, or to another worker, is known here too."""
+        await remembering.loaded.wait()
+        while True:
+            await asyncio.sleep(self._services.look_elsewhere)
+            try:
+                await remembering.catch_up()
+            except StoreError as error:
+                log.warning("[MEMORY FAILED] what changed elsewhere is not known: %s", error)

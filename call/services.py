@@ -45,6 +45,8 @@ class Services:
     open_voice: Callable[[VoiceSettings, Prepared], Voice] = Voice
     heartbeat: float = HEARTBEAT_SECONDS
     """How often, in seconds, a call tells the store that it lives."""
+    look_elsewhere: float = 10.0
+    """How often, in seconds, a call asks what its person told elsewhere: it is known here within twice as long."""
     start_pause: float = 1.0
     """How long, in seconds, a call that fails to start is not tried again, where several people are talked to; twice as
     long each time."""

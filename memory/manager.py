@@ -3,7 +3,7 @@
 `MemoryManager` is what agents, tools and scripts call. It asks "who?" in the caller's own context, and hands the answer
 down: nothing below it guesses. For every user with an open session (`SessionMemory`) their memories are in the process,
 so that recall in the middle of a turn costs no I/O. What another process writes meanwhile, for another device of the
-same person, is seen when the next session opens.
+same person, is taken over when the session catches up.
 
 What somebody asked for, by a tool or a script, is waited for, and fails with `StoreError`. What a session keeps by
 itself, the transcript and what a turn states, waits in an outbox (`memory.sessions.outbox`) for a store that fails.

@@ -107,6 +107,16 @@ class MemoryVector:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What of a person's memories changed since a `version`, oldest first; the version now; and the `count` of all that
+    hold, which tells of what was forgotten. Of equal versions nothing has changed."""
+
+    version: int
+    count: int
+    memories: list[Memory]
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One committed turn of a conversation. `id` is the framework's item id; `text` is what was said, or what of the
     agent's words was heard before somebody interrupted it."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 
 from call import prompts
 from identity import livekit_identity_to_uuid
+from memory.records import Category, Memory
+from memory.stores.sqlite import SqliteStore
 from tests.room.edge import Edge, EdgeRoom, edge
 from tests.room.models import Call, Request
 from tests.room.product import Product, shipped
@@ -246,6 +249,30 @@ async def test_a_call_that_goes_on_while_an_operator_erases_knows_nothing_more(p
         assert told_of("marmalade", product.requests(room)[-1]) == []
         await ended(worker, product, room)
     assert "marmalade" not in str(rows(product.file))
+
+
+async def test_what_is_told_and_forgotten_on_another_device_is_in_a_call_that_goes_on(
+    product: Product, server: Edge
+) -> None:
+    product.services = dataclasses.replace(product.services, look_elsewhere=0.05)
+    room, user = server.room("one device"), livekit_identity_to_uuid(ALICE)
+    elsewhere = SqliteStore(product.file)
+
+    def known() -> list[str]:
+        return [memory.value for memory in product.services.memory._live.of(user)]
+
+    async with working(product.server) as worker:
+        await begun(worker, product, room, ALICE)
+        await elsewhere.remember(user, [Memory(Category.FACT, "cat", "marmalade", datetime.now(UTC))])
+        await until(lambda: known() == ["marmalade"], "the call to hear of it")
+        await product.say(room, ALICE, "what is my cat called")
+        assert told_of("marmalade", product.requests(room)[-1])
+        await elsewhere.forget(user, Category.FACT, "cat")
+        await until(lambda: known() == [], "the call to hear that it is gone")
+        await product.say(room, ALICE, "what is my cat called now")
+        assert told_of("marmalade", product.requests(room)[-1]) == []
+        await ended(worker, product, room)
+    await elsewhere.aclose()
 
 
 async def test_an_export_that_is_brought_back_is_exported_with_the_same_bytes(product: Product, server: Edge) -> None:

@@ -32,6 +32,7 @@ FUNCTIONS = {
     "forget": f"{_PERSON}, p_category text, p_key text -> boolean",
     "memory_vectors": f"{_PERSON}, p_model text -> jsonb",
     "put_vectors": f"{_PERSON}, p_model text, p_vectors jsonb -> integer",
+    "memories_since": f"{_PERSON}, p_version bigint -> jsonb",
     "start_session": f"{_PERSON}, p_email text, p_thread text, p_job text, p_room text, "
     "p_resume_seconds double precision, p_turns integer -> jsonb",
     "append_turns": f"{_PERSON}, p_conversation_id uuid, p_turns jsonb -> integer",
@@ -190,17 +191,12 @@ async def _callable(store: SupabaseStore, person: UUID | None) -> Check:
     return Check(f"grants to {whose}", True, f"{whose} may call all {len(wanted)}, and nothing else of ours")
 
 
-def _reapply(functions: Iterable[str]) -> str:
-    """Which files make these functions, and what they may be called by: each can be applied again at any time, with
-    those after it that change what it makes."""
-    texts = {file.path.name: file.path.read_text(encoding="utf-8") for file in migrations()}
-    again, made = set(functions), list[str]()
-    for name, text in texts.items():
-        if not again.isdisjoint(makes := _MADE.findall(text)):
-            again.update(makes)
-            made.append(name)
-    grants = [name for name in texts if name.endswith("_grants.sql")]
-    return " ".join([_REAPPLY, *(f"-f sql/{name}" for name in dict.fromkeys([*made, *grants]))])
+def _reapply(functions: Collection[str]) -> str:
+    """The first file that makes one of these functions, and all after it, which may change what it makes and grants:
+    each can be applied again at any time."""
+    files = [(file.path.name, file.path.read_text(encoding="utf-8")) for file in migrations()]
+    first = next(i for i, (_, text) in enumerate(files) if not set(functions).isdisjoint(_MADE.findall(text)))
+    return " ".join([_REAPPLY, *(f"-f sql/{name}" for name, _ in files[first:])])
 
 
 def _row_security(described: dict[str, Any]) -> Check:

@@ -64,6 +64,11 @@ class StoreClient:
         """How many writes wait."""
         return sum(len(each.outbox) for each in self._people.values())
 
+    def waiting_for(self, user: UUID) -> int:
+        """How many of the user's."""
+        theirs = self._people.get(user)
+        return len(theirs.outbox) if theirs else 0
+
     async def flush(self, seconds: float) -> int:
         """Write what waits: how many writes are left after so many seconds."""
         return sum(await asyncio.gather(*(each.outbox.flush(seconds) for each in self._people.values())))

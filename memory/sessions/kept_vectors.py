@@ -19,7 +19,7 @@ from memory.stores.protocol import Store, StoreError, StoreOutdated
 log = logging.getLogger("rapport.memory")
 
 _AT_ONCE = 200
-"""Vectors that are taken over while the event loop waits: some two milliseconds."""
+"""Vectors that are taken over while the event loop waits: some three milliseconds."""
 _TRIES = 3
 
 
@@ -35,7 +35,7 @@ class VectorKeeper:
     def gives_up(self, error: StoreOutdated) -> None:
         if self.works:
             self.works = False
-            log.warning("[EMBEDDINGS] vectors are kept in this process alone, and made anew in the next: %s", error)
+            log.warning("[MEMORY FAILED] vectors are kept in this process alone, and made anew in the next: %s", error)
 
 
 class KeptVectors:
@@ -93,4 +93,4 @@ class KeptVectors:
         except StoreOutdated as error:
             self._keeper.gives_up(error)
         except StoreError as error:
-            log.warning("[EMBEDDINGS] vectors were not kept, and are made anew in the next session: %s", error)
+            log.warning("[MEMORY FAILED] vectors were not kept, and are made anew in the next session: %s", error)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from memory.language.statements import Statement
-from memory.records import Memory, Session, Turn
+from memory.records import STATEMENT_KEY, Memory, Session, Turn
 from memory.sessions.person import Person
 
 Action = Literal["remembered", "recalled", "forgotten"]
@@ -70,8 +70,11 @@ class _Present:
         self.loaded = False
         self.forgettings = 0
         """How often something was forgotten: what was found in a turn before must not be kept after it."""
+        self.changes = 0
+        """How often anything changed: what the store told meanwhile may be older."""
 
     def apply(self, change: _Change) -> None:
+        self.changes += 1
         if change:
             change(self.person)
         else:
@@ -104,6 +107,7 @@ class LiveMemories:
                 return
             present.person = stored
             present.loaded = True
+            present.changes += 1
             for change in session.missed or []:
                 present.apply(change)
             session.missed = None
@@ -146,6 +150,39 @@ class LiveMemories:
         with self._lock:
             present = self._of(user)
             return present.loaded and present.person.complete
+
+    # -- what other processes did
+
+    def changes(self, user: UUID) -> int:
+        """Another number than before: what the store was asked meanwhile may be out of date."""
+        with self._lock:
+            return self._of(user).changes
+
+    def take_over(
+        self, user: UUID, stored: Sequence[Memory], changes: int, *, waiting: bool, all_of_them: bool = False
+    ) -> bool:
+        """Take over what the store told when `changes` were counted here, and tell observers what was news; False, and
+        nothing of it, if anything changed here meanwhile. The truth that was said later holds.
+
+        `waiting`: something that was said here is not written yet. Where it is all that the store has, what it has not
+        is gone with its past, unless something waits.
+        """
+        with self.person(user) as person:
+            if self._of(user).changes != changes:
+                return False
+            news = [memory for memory in stored if _is_news(memory, person, waiting=waiting)]
+            gone = _lacking(stored, person) if all_of_them and not waiting else []
+            self.put(user, *news)
+            for memory in gone:
+                self.take_out(user, memory)
+        self.tell(user, "remembered", news)
+        self.tell(user, "forgotten", gone)
+        return True
+
+    def count(self, user: UUID) -> int:
+        """How many hold."""
+        with self.person(user) as person:
+            return len(person.index.memories()) + person.index.left_out
 
     # -- what happens to it
 
@@ -203,3 +240,16 @@ class LiveMemories:
             for session in present.sessions:
                 if session.missed is not None:
                     session.missed.append(change)
+
+
+def _is_news(memory: Memory, person: Person, *, waiting: bool) -> bool:
+    held = person.get(memory.category, memory.key)
+    if held is None or memory.key.startswith(STATEMENT_KEY):
+        # two statements that took the same key: the one that waits gets another when it is written
+        return held is None or (held != memory and not waiting)
+    return held != memory and held.said_at <= memory.said_at
+
+
+def _lacking(stored: Iterable[Memory], person: Person) -> list[Memory]:
+    names = {(memory.category, memory.key) for memory in stored}
+    return [memory for memory in person.index.memories() if (memory.category, memory.key) not in names]

@@ -23,6 +23,8 @@ class Here:
         self.client = client
         self.meaning: Meaning | None = None
         """None until somebody is followed, and where there is no embedder."""
+        self.tells_changes = True
+        """Whether the store can say what other processes changed, as far as is known."""
         self._open_meaning = open_meaning
 
     def opened_meaning(self) -> Meaning | None:
@@ -66,6 +68,10 @@ class Loops:
         with suppress(RuntimeError, KeyError):
             return self._by_loop[asyncio.get_running_loop()][0]
         return None
+
+    def waiting(self, user: UUID) -> int:
+        """How many writes of the user wait, in all of them."""
+        return sum(here.client.waiting_for(user) for here, _ in list(self._by_loop.values()))
 
     def drop(self, user: UUID) -> None:
         """Forget everywhere what waits for the user, who wanted it deleted."""

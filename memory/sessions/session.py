@@ -24,6 +24,7 @@ from memory.records import (
     MAX_TURN_CHARACTERS,
     MAX_VALUE_CHARACTERS,
     Category,
+    Changes,
     Memory,
     Session,
     Turn,
@@ -37,7 +38,7 @@ from memory.sessions.loops import Here, Loops
 from memory.sessions.person import Person
 from memory.sessions.summary import extracted_summary
 from memory.sessions.timing import Timing
-from memory.stores.protocol import Store, StoreError
+from memory.stores.protocol import Store, StoreError, StoreOutdated
 
 log = logging.getLogger("rapport.memory")
 
@@ -91,6 +92,10 @@ class SessionMemory(OpenSession):
         self._summed_up_at = -timing.summary
         self._reading_store = asyncio.Lock()
         """What was read first must not be taken over last."""
+        self._version = -1
+        """Of the person's memories, as far as the store's were taken over."""
+        self._agreed: tuple[int, int] | None = None
+        """The version, and the count here, after all was compared last."""
         self._closed = False
         live.enter(self)
 
@@ -153,6 +158,47 @@ class SessionMemory(OpenSession):
             log.info("[MEMORY FORGOTTEN] all, by somebody else, for user: %s", self.user)
             let_go_of(self.user, self._live, self._loops)
         return False
+
+    async def catch_up(self) -> None:
+        """Take over what the person told, corrected or had forgotten elsewhere: on another device, in another process.
+        The truth that was said later holds; what waits here to be written stays. Observers hear of it.
+
+        The first time all is compared, later what changed. Raises `StoreError`. Where the database is older than this
+        it does nothing, and says so once.
+        """
+        self._must_be_open()
+        if not (self.remembered and self._live.is_loaded(self.user)):
+            return
+        store, here = self._store, self._loops.here()
+        if not here.tells_changes:
+            return
+        try:
+            changes, waiting = self._live.changes(self.user), self._loops.waiting(self.user)
+            told = await store.spare(Store.memories_since, self._version)
+            if told.version < self._version:  # all was erased, and something told anew
+                told = await store.spare(Store.memories_since, -1)
+        except StoreOutdated as error:
+            here.tells_changes = False
+            log.warning("[MEMORY FAILED] what changes elsewhere is seen when the next session opens: %s", error)
+            return
+        waits = bool(waiting or self._loops.waiting(self.user))
+        if not self._live.take_over(self.user, told.memories, changes, waiting=waits):
+            return  # what is known here is newer; the next time tells it again
+        if waits:
+            return  # what gave way to it is told again too
+        self._version = told.version
+        if self._live.count(self.user) != told.count:
+            await self._compare_all(told)
+
+    async def _compare_all(self, told: Changes) -> None:
+        """Something is gone, there or here. Once, as long as neither changes."""
+        changes = self._live.changes(self.user)
+        if self._agreed == (told.version, self._live.count(self.user)) or not self._live.has_all(self.user):
+            return
+        stored = await self._store.spare(Store.memories)
+        waiting = bool(self._loops.waiting(self.user))
+        if self._live.take_over(self.user, stored, changes, waiting=waiting, all_of_them=True) and not waiting:
+            self._agreed = told.version, self._live.count(self.user)
 
     async def end(self, reason: str, seconds: float) -> int:
         """End the stored session and write what still waits, within so many seconds: how many writes are left.

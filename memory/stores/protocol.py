@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 
 
 class StoreError(Exception):
@@ -70,6 +70,12 @@ class Store(Protocol):
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         """Delete one memory with its past; False if there was none."""
+        ...
+
+    async def memories_since(self, user: UUID, version: int) -> Changes:
+        """What changed since this version of the person's memories; with -1 all that hold. Whatever is kept, replaced
+        or deleted makes a later version, which of one person are seen in their order; a vector makes none, nor does
+        what comes late and only goes into the past. After an erasure versions begin anew."""
         ...
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memory.records import Category, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
+from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
 
 Row = dict[str, Any]
 
@@ -37,6 +37,10 @@ def memory_of(row: Row) -> Memory:
 
 def memories_of(rows: list[Row]) -> list[Memory]:
     return [memory_of(row) for row in rows]
+
+
+def changes_of(row: Row) -> Changes:
+    return Changes(int(row["version"]), int(row["count"]), memories_of(row["memories"]))
 
 
 def past_of(rows: list[Row]) -> list[Past]:

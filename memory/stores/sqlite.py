@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 from memory.stores import sqlite_queries as queries
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
@@ -63,6 +63,9 @@ class SqliteStore:
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         return await self._writer(lambda db: queries.forget(db, user, category, key), then=scrub)
+
+    async def memories_since(self, user: UUID, version: int) -> Changes:
+        return await self._reader(lambda db: queries.changes(db, user, version))
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
         return await self._reader(lambda db: queries.vectors(db, user, model))

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from memory.records import (
     STATEMENT_KEY,
     Category,
+    Changes,
     Memory,
     MemoryVector,
     Past,
@@ -88,9 +89,16 @@ _REPLACE = (
 _UNEXPIRED = "(expires_at is null or expires_at > ?)"
 
 
-def held(db: sqlite3.Connection, user: UUID, where: str = "true", *parameters: str) -> list[Memory]:
+def held(db: sqlite3.Connection, user: UUID, where: str = "true", *parameters: str | int) -> list[Memory]:
     statement = f"select * from memories where user_id = ? and {where} and {_UNEXPIRED} order by said_at, category, key"
     return memories_of(_rows(db, statement, str(user), *parameters, this_moment()))
+
+
+def changes(db: sqlite3.Connection, user: UUID, since: int) -> Changes:
+    found = db.execute("select memory_version from profiles where id = ?", (str(user),)).fetchone()
+    counting = f"select count(*) from memories where user_id = ? and {_UNEXPIRED}"
+    (count,) = db.execute(counting, (str(user), this_moment())).fetchone()
+    return Changes(found[0] if found else 0, count, held(db, user, "version > ?", since))
 
 
 def past(db: sqlite3.Connection, user: UUID) -> list[Past]:

@@ -9,7 +9,7 @@ from pathlib import Path
 BUSY_SECONDS = 5.0
 """How long one process waits for another's write. Writes take milliseconds; callers have shorter deadlines of their
 own."""
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 
 # Every key begins with the user: no row can hang under another person's, whatever the code above asks for. Times are
 # text in UTC with microseconds, whose order is time order.
@@ -116,9 +116,26 @@ create trigger memory_reworded after update of value on memories when old.value 
 end
 """,
 )
+# Every change of somebody's memories moves their counter on. A vector is no change of what it was made of.
+_COUNT_NEW = """ begin
+    update profiles set memory_version = memory_version + 1 where id = new.user_id;
+    update memories set version = (select memory_version from profiles where id = new.user_id)
+    where user_id = new.user_id and category = new.category and key = new.key;
+end
+"""
+_VERSIONS = (
+    "alter table profiles add column memory_version integer not null default 0",
+    "alter table memories add column version integer not null default 0",
+    "create trigger memory_versioned after insert on memories" + _COUNT_NEW,
+    "create trigger memory_versioned_again after update of value, said_at, source, conversation_id, expires_at"
+    " on memories when old.value is not new.value or old.said_at is not new.said_at or old.source is not new.source"
+    " or old.conversation_id is not new.conversation_id or old.expires_at is not new.expires_at" + _COUNT_NEW,
+    "create trigger memory_gone after delete on memories begin"
+    " update profiles set memory_version = memory_version + 1 where id = old.user_id; end",
+)
 # From each older version to this one. A table gets a new foreign key only by being made anew.
 _UPGRADES: tuple[tuple[str, ...], ...] = (
-    (_PROFILES, *_CONVERSATIONS, *_MEMORIES, *_VECTORS),
+    (_PROFILES, *_CONVERSATIONS, *_MEMORIES, *_VECTORS, *_VERSIONS),
     (
         "alter table memories rename to memories_1",
         "drop index memories_source",
@@ -128,8 +145,10 @@ _UPGRADES: tuple[tuple[str, ...], ...] = (
         " select user_id, category, key, value, said_at, source from memories_1",
         "drop table memories_1",
         *_VECTORS,
+        *_VERSIONS,
     ),
-    _VECTORS,
+    (*_VECTORS, *_VERSIONS),
+    _VERSIONS,
 )
 
 

@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
 from memory.stores.export import parse
 from memory.stores.rows import (
+    changes_of,
     memories_of,
     memory_of,
     past_of,
@@ -123,6 +124,9 @@ class SupabaseStore:
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
         return await self._call("forget", user, bool, p_category=category, p_key=key)
+
+    async def memories_since(self, user: UUID, version: int) -> Changes:
+        return await self._call("memories_since", user, changes_of, p_version=version)
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
         return await self._call("memory_vectors", user, vectors_of, p_model=model)

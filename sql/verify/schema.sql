@@ -32,7 +32,8 @@ begin
   -- (of a table that was there before, more columns are nobody's business)
   for v_wanted in
     select relation, unnest(string_to_array(columns, ', ')) as told from (values
-      ('public.profiles', 'id uuid not null, email text, is_first_login boolean not null, created_at timestamptz not null'),
+      ('public.profiles', 'id uuid not null, email text, is_first_login boolean not null, created_at timestamptz not null, '
+        'memory_version bigint not null'),
       ('public.conversations', 'user_id uuid not null, id uuid not null, thread text not null, summary text, '
         'last_seq integer not null, created_at timestamptz not null, active_at timestamptz not null'),
       ('public.sessions', 'user_id uuid not null, id uuid not null, conversation_id uuid not null, room text not null, '
@@ -42,7 +43,7 @@ begin
         'role text not null, text text not null, said_at timestamptz not null, interrupted boolean not null'),
       ('public.memories', 'user_id uuid not null, category text not null, key text not null, value text not null, '
         'said_at timestamptz not null, source text, conversation_id uuid, expires_at timestamptz, vector bytea, '
-        'vector_model text'),
+        'vector_model text, version bigint not null'),
       ('public.memory_history', 'user_id uuid not null, seq integer not null, category text not null, '
         'key text not null, value text not null, said_at timestamptz not null, source text, conversation_id uuid, '
         'expires_at timestamptz, until timestamptz not null'),
@@ -100,6 +101,7 @@ begin
     ('public.remember(uuid, jsonb)', true), ('public.retrieve(uuid, text, text)', true),
     ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
     ('public.memory_vectors(uuid, text)', true), ('public.put_vectors(uuid, text, jsonb)', true),
+    ('public.memories_since(uuid, bigint)', true),
     ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
     ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
     ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
@@ -163,6 +165,12 @@ begin
     where tgrelid = 'public.memories'::regclass and tgname = 'memory_reworded' and tgenabled in ('O', 'A')
   ) then
     raise exception 'a vector would stay when its text changes: the trigger memory_reworded is missing or off';
+  end if;
+  if (select count(*) from pg_catalog.pg_trigger
+      where tgrelid = 'public.memories'::regclass and tgenabled in ('O', 'A') and tgname in (
+        'memory_versioned', 'memory_versioned_again', 'memory_counted', 'memory_counted_again', 'memory_gone')) <> 5
+     or not has_column_privilege('voice_agent', 'public.profiles', 'memory_version', 'update') then
+    raise exception 'changes are not numbered: other devices would not hear of them';
   end if;
   if not has_column_privilege('voice_agent', 'public.memories', 'vector', 'update')
      or not has_column_privilege('voice_agent', 'public.memories', 'vector_model', 'update') then

@@ -417,6 +417,14 @@ BROKEN = {
         "revoke execute on function public.put_vectors(uuid, text, jsonb) from voice_agent",
         "grant execute on function public.memory_vectors(uuid, text) to anon",
     ],
+    "person_version": [
+        "alter table public.memories drop column version",
+        "alter table public.profiles drop column memory_version",
+        "drop trigger memory_gone on public.memories",
+        "alter table public.memories disable trigger memory_counted_again",
+        "revoke update (memory_version) on public.profiles from voice_agent",
+        "drop function public.memories_since(uuid, bigint)",
+    ],
 }
 
 

@@ -141,6 +141,9 @@ PERSONS = {
         },
         0,
     ),
+    "memories_since": Call(
+        lambda user, _: {"p_user_id": user, "p_version": -1}, {"version": 0, "count": 0, "memories": []}
+    ),
     "start_session": Call(
         lambda user, _: {
             "p_user_id": user,
@@ -181,6 +184,9 @@ INTERNAL = {
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_reworded": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_versioned": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_counted": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_gone": Call(lambda _, __: {}, NOT_ALLOWED),
 }
 CALLS = PERSONS | WORKERS
 EVERYTHING = CALLS | INTERNAL

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from memory.records import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Category, Memory, Past, Session, Turn
+from memory.records import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Category, Changes, Memory, Past, Session, Turn
 from memory.stores.protocol import Store, StoreError
 from tests.memory.stores.contract import (
     ALICE,
@@ -636,6 +636,119 @@ async def test_vectors_and_memories_written_at_once_wait_for_each_other(backend:
         )
         assert await stores[0].put_vectors(ALICE, E5, vectors) == 0
         assert await stores[0].vectors(ALICE, E5) == []
+
+
+# -- memories_since
+
+
+async def test_versions_tell_what_changed_since(store: Store) -> None:
+    assert await store.memories_since(ALICE, -1) == Changes(0, 0, [])
+    blue, cat = said("blue"), said("Tilda", "cat", later=1)
+    await store.remember(ALICE, [blue])
+    first = await store.memories_since(ALICE, -1)
+    assert (first.count, first.memories) == (1, [blue])
+    assert await store.memories_since(ALICE, first.version) == Changes(first.version, 1, [])
+    await store.remember(ALICE, [cat])
+    second = await store.memories_since(ALICE, first.version)
+    assert second.version > first.version
+    assert (second.count, second.memories) == (2, [cat])
+    green = said("green", later=60)
+    await store.remember(ALICE, [green])
+    third = await store.memories_since(ALICE, second.version)
+    assert (third.version > second.version, third.count, third.memories) == (True, 2, [green])
+    assert (await store.memories_since(ALICE, -1)).memories == [cat, green]
+
+
+async def test_the_same_value_again_is_a_change_as_it_was_said_later(store: Store) -> None:
+    await store.remember(ALICE, [said()])
+    before = await store.memories_since(ALICE, -1)
+    await store.remember(ALICE, [said(later=60)])
+    assert (await store.memories_since(ALICE, before.version)).memories == [said(later=60)]
+
+
+async def test_what_is_forgotten_or_purged_makes_a_version_and_lowers_the_count(store: Store) -> None:
+    gone = said("mars", "trip", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    await store.remember(ALICE, [said(), said("Tilda", "cat"), gone])
+    before = await store.memories_since(ALICE, -1)
+    assert (before.count, len(before.memories)) == (2, 2)
+    await store.forget(ALICE, PREFERENCE, "cat")
+    after = await store.memories_since(ALICE, before.version)
+    assert (after.version > before.version, after.count, after.memories) == (True, 1, [])
+    await store.forget(ALICE, PREFERENCE, "cat")
+    assert await store.memories_since(ALICE, before.version) == after, "nothing was there any more"
+    await store.purge(NOON)
+    purged = await store.memories_since(ALICE, after.version)
+    assert (purged.version > after.version, purged.count) == (True, 1)
+
+
+async def test_a_vector_is_no_change(store: Store) -> None:
+    await store.remember(ALICE, [said()])
+    before = await store.memories_since(ALICE, -1)
+    await store.put_vectors(ALICE, E5, [vector_of(said(), 1)])
+    assert await store.memories_since(ALICE, before.version) == Changes(before.version, 1, [])
+
+
+async def test_what_comes_late_changes_no_memory(store: Store) -> None:
+    await store.remember(ALICE, [said("blue")])
+    before = await store.memories_since(ALICE, -1)
+    await store.remember(ALICE, [said("red", later=-60)])
+    assert (await store.memories_since(ALICE, before.version)).memories == []
+
+
+async def test_after_an_erasure_versions_begin_anew(store: Store) -> None:
+    for i in range(5):
+        await store.remember(ALICE, [said(str(i), later=i)])
+    before = await store.memories_since(ALICE, -1)
+    await store.erase(ALICE)
+    assert await store.memories_since(ALICE, before.version) == Changes(0, 0, [])
+    await store.remember(ALICE, [said()])
+    assert (await store.memories_since(ALICE, before.version)).version < before.version
+
+
+async def test_an_import_is_a_change(store: Store) -> None:
+    await store.remember(ALICE, [said(), said("Tilda", "cat", later=1)])
+    document = await store.export(ALICE)
+    await store.erase(ALICE)
+    await store.import_(ALICE, document)
+    told = await store.memories_since(ALICE, 0)
+    assert (told.version > 0, told.count, told.memories) == (True, 2, [said(), said("Tilda", "cat", later=1)])
+
+
+async def test_versions_are_each_persons_own(store: Store) -> None:
+    await store.remember(BOB, [said()])
+    assert await store.memories_since(ALICE, -1) == Changes(0, 0, [])
+
+
+async def test_whoever_asks_in_between_misses_nothing_of_what_many_write_and_forget(backend: Backend) -> None:
+    """Numbers are seen in their order: a later one never before an earlier one."""
+    heard: dict[str, Memory] = {}
+    version, done = -1, asyncio.Event()
+
+    async def ask(store: Store) -> None:
+        nonlocal version
+        told = await store.memories_since(ALICE, version)
+        assert told.version >= version
+        version = told.version
+        heard.update((memory.key, memory) for memory in told.memories)
+
+    async def listen(store: Store) -> None:
+        while not done.is_set():
+            await ask(store)
+
+    async def write(store: Store, name: str) -> None:
+        for i in range(15):
+            await store.remember(ALICE, [said(f"{i}", f"{name} {i % 10}", later=i), said(name, "shared", later=i)])
+            await store.forget(ALICE, PREFERENCE, f"gone {i}")
+
+    async with _handles(backend, 4) as stores:
+        await stores[0].remember(ALICE, [said("x", f"gone {i}") for i in range(15)])
+        listening = asyncio.create_task(listen(stores[0]))
+        await asyncio.gather(*(write(store, name) for store, name in zip(stores[1:], "abc", strict=True)))
+        done.set()
+        await listening
+        await ask(stores[0])
+        now = await stores[0].memories(ALICE)
+    assert {memory.key: memory for memory in now} == {key: heard[key] for key in heard if not key.startswith("gone")}
 
 
 # -- start_session
