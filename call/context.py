@@ -54,8 +54,12 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     words: they never get the authority of instructions.
     `left_out` are ids of items that the model is not to see. What is too old to be sent is told `in_short`.
     """
-    items = [item for item in since_forgotten(chat_ctx, forgotten_at) if item.id not in left_out]
-    said = [item for item in items if not _is_standing(item)]
+    told, said = list[str](), list[llm.ChatItem]()
+    for item in since_forgotten(chat_ctx, forgotten_at):
+        if item.type == "message" and _is_standing(item):
+            told.append(item.raw_text_content or "")
+        elif item.id not in left_out:
+            said.append(item)
     question, last = last_words(said)
     said = said[max(0, len(said) // _READ_AT_ONCE - 1) * _READ_AT_ONCE :]
     earlier, steps = _bounded(_steps(said, last))
@@ -64,7 +68,6 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
     if opening:
         steps = _joined([_Person([opening]), *steps])
-    told = [item.raw_text_content or "" for item in items if item.type == "message" and _is_standing(item)]
     system = llm.ChatMessage(role="system", content=["\n\n".join(filter(None, [*told, standing]))])
     return llm.ChatContext([system, *(item for n, step in enumerate(steps) for item in step.items(f"step-{n}"))])
 

@@ -69,7 +69,8 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
 
 def line(memory: Memory, zone: tzinfo | None = UTC) -> str:
     """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line."""
-    said = f"{memory.category} {harmless(memory.key)}: {harmless(memory.value)}"
+    key = memory.key if memory.key.isidentifier() else harmless(memory.key)
+    said = f"{memory.category} {key}: {harmless(memory.value)}"
     return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {said}")
 
 
@@ -84,17 +85,19 @@ class _Block:
 
     def __init__(self, zone: tzinfo | None) -> None:
         self._zone = zone
-        self._lines: dict[Memory | Past, str] = {}
+        self._lines: dict[int, tuple[Memory | Past, str]] = {}
+        """By `id`, since what an index tells twice is the same object, and to hash one takes as long as a search of its
+        words."""
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
     def __contains__(self, told: Memory) -> bool:
-        return told in self._lines
+        return id(told) in self._lines
 
     def add(self, memory: Memory, up_to: int = MAX_CHARACTERS) -> None:
         """Take it if the block stays within so many characters."""
         # most are too long for what is left: found out before anything is written or looked up
         shortest = min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS)
-        if self._length + shortest < up_to and memory not in self._lines:
+        if self._length + shortest < up_to and memory not in self:
             self._add(memory, line(memory, self._zone), up_to)
 
     def add_past(self, past: Past, up_to: int) -> None:
@@ -103,13 +106,13 @@ class _Block:
     def _add(self, told: Memory | Past, text: str, up_to: int) -> None:
         length = self._length + len(text) + 1
         if length <= up_to:
-            self._lines[told] = text
+            self._lines[id(told)] = told, text
             self._length = length
 
     def text(self) -> str:
         if not self._lines:
             return ""
-        return "\n".join([_OPENING, *(text for _, text in sorted(self._lines.items(), key=_by_age)), _CLOSING])
+        return "\n".join([_OPENING, *(text for _, text in sorted(self._lines.values(), key=_by_age)), _CLOSING])
 
 
 def _other(memories: Iterable[Memory], already_said: Collection[str]) -> Iterator[Memory]:

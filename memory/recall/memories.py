@@ -122,7 +122,7 @@ class RecallIndex:
         """The memories that fit the query best, at most `limit`, best first, but none from these turns (sources).
         `vector` is the query's, if there is one."""
         self._drop_expired(now)
-        wanted = limit
+        wanted = limit and limit + len(without)  # a second search costs more than a longer list
         while True:
             keys = self._index.search(query, wanted, vector)
             found = [memory for memory in map(self._memories.__getitem__, keys) if memory.source not in without]
