@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from livekit.agents import APIStatusError, llm
 from livekit.agents.types import FlushSentinel
@@ -26,7 +27,7 @@ Brief = Callable[[str, Collection[str]], str]
 _CHUNK_MESSAGES = 20
 _CHUNK_CHARACTERS = 10_000
 # So many items, and up to twice as many, are read for a turn: a call of hours costs its turns no more than that.
-_READ_AT_ONCE = 60
+_READ_AT_ONCE = 20
 # What a person may type; of what was said before, and of what one step's tools found, a part is enough.
 _LONGEST_WORDS = 16_000
 _LONGEST_BEFORE = 4_000
@@ -61,8 +62,10 @@ def for_model(  # noqa: PLR0913 - all but the first by name
         elif item.id not in left_out:
             said.append(item)
     question, last = last_words(said)
-    said = said[max(0, len(said) // _READ_AT_ONCE - 1) * _READ_AT_ONCE :]
-    earlier, steps = _bounded(_steps(said, last))
+    asked = next((n for n in reversed(range(len(said))) if said[n].id == last), len(said))
+    start = max(0, min(len(said) // _READ_AT_ONCE - 1, asked // _READ_AT_ONCE)) * _READ_AT_ONCE
+    earlier, steps = _bounded(_steps(said[start:], last))
+    earlier = _last_turns(said[:start]) + earlier
     _, person = _last_person(steps)
     person.words.insert(0, brief(question, {each for step in steps for each in step.ids}))
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
@@ -300,6 +303,12 @@ def last_words(items: Sequence[llm.ChatItem]) -> tuple[str, str]:
         if item.type == "message" and item.role == "user" and (words := item.text_content):
             return words, item.id
     return "", ""
+
+
+def _last_turns(items: Sequence[llm.ChatItem]) -> list[str]:
+    """What the person said in what is not read any more, as far as it is told in short."""
+    words = (item.text_content or "" for item in reversed(items) if item.type == "message" and item.role == "user")
+    return list(islice(filter(None, words), LAST_TURNS))[::-1]
 
 
 def _last_person(steps: Sequence[_Step]) -> tuple[int, _Person]:

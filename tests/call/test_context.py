@@ -229,6 +229,12 @@ def test_a_turn_of_a_call_of_hours_reads_its_last_turns_alone() -> None:
     assert 0 < max(read) <= 60, read
 
 
+def test_a_turn_of_many_tools_keeps_the_question_that_they_answer() -> None:
+    messages = sent(history(*(f"{'ua'[n % 2]} word {n}" for n in range(30)), "u which of them", *(["t tea"] * 45)))
+    assert any("which of them" in str(m.get("content")) for m in messages)
+    assert complaint(messages) == ""
+
+
 def test_the_last_words_are_sent_whole_up_to_16000_characters() -> None:
     words = "w" * 15_990 + " the end."
     assert sent(history("a Hello!", "u " + words))[-1]["content"].endswith(words)
