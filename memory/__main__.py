@@ -17,9 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,7 +79,7 @@ async def _answer(options: argparse.Namespace) -> Answer:
         return _migrate(options, settings)
     store = open_store(settings)
     try:
-        return await _COMMANDS[options.command](options, store)
+        return await options.does(options, store)
     finally:
         await store.aclose()
 
@@ -119,7 +117,8 @@ async def _export(options: argparse.Namespace, store: Store) -> Answer:
     text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
     if options.output is None:
         return Answer(DONE, [text], {"document": document})
-    _write_privately(options.output, f"{text}\n")
+    options.output.touch(mode=0o600)  # for its owner alone, from the first byte on
+    options.output.write_text(f"{text}\n", encoding="utf-8")
     return Answer(DONE, [f"written to {options.output}"], {"output": str(options.output)})
 
 
@@ -148,15 +147,6 @@ async def _erase(options: argparse.Namespace, store: Store) -> Answer:
 async def _sessions(options: argparse.Namespace, store: Store) -> Answer:
     records = await store.sessions(living=options.living, limit=options.limit)
     return Answer(DONE, [_line(record) for record in records] or ["no sessions"], {"sessions": [*map(_row, records)]})
-
-
-_COMMANDS: dict[str, Callable[[argparse.Namespace, Store], Awaitable[Answer]]] = {
-    "list": _list,
-    "export": _export,
-    "import": _import,
-    "erase": _erase,
-    "sessions": _sessions,
-}
 
 
 def _line(record: SessionRecord) -> str:
@@ -205,13 +195,6 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.readline().strip() == "yes"
 
 
-def _write_privately(path: Path, text: str) -> None:
-    """For its owner alone, from the first byte on."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
 def _say(line: str, where: Any = None) -> None:
     print(line, file=where or sys.stdout)
 
@@ -234,18 +217,23 @@ def _parser() -> argparse.ArgumentParser:
     whose.add_argument("--user", type=UUID, help="the person's UUID")
 
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("doctor", parents=[as_json], help="is the store in order, and what has to be done if not")
-    commands.add_parser("list", parents=[as_json, person], help="what is remembered about a person")
-    export = commands.add_parser("export", parents=[as_json, person], help="everything that is kept of a person")
+
+    def add(name: str, about: str, *parents: argparse.ArgumentParser, **defaults: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[as_json, *parents], help=about)
+        command.set_defaults(**defaults)
+        return command
+
+    add("doctor", "is the store in order, and what has to be done if not")
+    add("list", "what is remembered about a person", person, does=_list)
+    export = add("export", "everything that is kept of a person", person, does=_export)
     export.add_argument("--output", type=Path, help="a file to write to; only its owner can read it")
-    bring_back = commands.add_parser("import", parents=[as_json, person], help="put an export back")
-    bring_back.add_argument("file", type=Path)
-    erase = commands.add_parser("erase", parents=[as_json, person], help="delete everything that is kept of a person")
+    add("import", "put an export back", person, does=_import).add_argument("file", type=Path)
+    erase = add("erase", "delete everything that is kept of a person", person, does=_erase)
     erase.add_argument("--yes", action="store_true", help="do not ask")
-    sessions = commands.add_parser("sessions", parents=[as_json], help="the latest sessions of everybody")
+    sessions = add("sessions", "the latest sessions of everybody", does=_sessions)
     sessions.add_argument("--living", action="store_true", help="only those that have not ended")
     sessions.add_argument("--limit", type=_count, default=50, help="how many at most (default: 50)")
-    apply = commands.add_parser("migrate", parents=[as_json], help="apply the files of sql/ that are missing")
+    apply = add("migrate", "apply the files of sql/ that are missing")
     apply.add_argument("--database-url", help="postgresql://… (default: DATABASE_URL)")
     apply.add_argument("--dry-run", action="store_true", help="only say which")
     return parser

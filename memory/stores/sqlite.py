@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -15,15 +14,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
-from memory.records import (
-    Category,
-    Memory,
-    Past,
-    Profile,
-    Session,
-    SessionRecord,
-    Turn,
-)
+from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
 from memory.stores import sqlite_queries as queries
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
@@ -43,38 +34,35 @@ class SqliteStore:
     def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
         """Nothing is opened before the first use, so that a worker with an unusable path still answers calls."""
         self._reader = _Connection(path, "begin", busy_seconds)
+        """All that one call reads is of one moment."""
         self._writer = _Connection(path, "begin immediate", busy_seconds)
+        """Takes the write lock first: two processes then wait for each other instead of failing in the middle, when a
+        read would have to become a write."""
 
     async def ensure_profile(self, user: UUID, email: str | None) -> tuple[Profile, bool]:
-        return await self._write(lambda db: queries.ensure_profile(db, user, email))
+        return await self._writer(lambda db: queries.ensure_profile(db, user, email))
 
     async def complete_first_login(self, user: UUID) -> bool:
         statement = "update profiles set is_first_login = 0 where id = ? and is_first_login = 1"
-        return await self._write(lambda db: db.execute(statement, (str(user),)).rowcount == 1)
+        return await self._writer(lambda db: db.execute(statement, (str(user),)).rowcount == 1)
 
     # -- what they told us
 
     async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
-        return await self._write(lambda db: queries.remember(db, user, memories))
+        return await self._writer(lambda db: queries.remember(db, user, memories))
 
     async def retrieve(self, user: UUID, category: Category, key: str) -> Memory | None:
-        found = await self._read(lambda db: queries.held(db, user, "category = ? and key = ?", category, key))
+        found = await self._reader(lambda db: queries.held(db, user, "category = ? and key = ?", category, key))
         return found[0] if found else None
 
     async def memories(self, user: UUID) -> list[Memory]:
-        return await self._read(lambda db: queries.held(db, user))
+        return await self._reader(lambda db: queries.held(db, user))
 
     async def past(self, user: UUID) -> list[Past]:
-        return await self._read(lambda db: queries.past_of(db, user))
+        return await self._reader(lambda db: queries.past(db, user))
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
-        def run(db: sqlite3.Connection) -> bool:
-            this = (str(user), category, key)
-            rows = db.execute("delete from memories where user_id = ? and category = ? and key = ?", this).rowcount
-            db.execute("delete from memory_history where user_id = ? and category = ? and key = ?", this)
-            return rows == 1
-
-        return await self._write(run, then=scrub)
+        return await self._writer(lambda db: queries.forget(db, user, category, key), then=scrub)
 
     # -- conversations
 
@@ -96,12 +84,12 @@ class SqliteStore:
                 profile=profile,
                 created=created,
                 memories=queries.held(db, user),
-                past=queries.past_of(db, user),
+                past=queries.past(db, user),
                 turns=queries.last_turns(db, user, conversation, turns),
                 summary=None if resumed else queries.last_summary(db, user, besides=conversation),
             )
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def append_turns(self, user: UUID, conversation: UUID, turns: Sequence[Turn]) -> int:
         def run(db: sqlite3.Connection) -> int:
@@ -109,74 +97,53 @@ class SqliteStore:
                 return 0
             return sum(queries.append(db, user, conversation, turn) for turn in turns)
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def touch_session(self, user: UUID, session: UUID) -> bool:
         def run(db: sqlite3.Connection) -> bool:
-            living = queries.living(db, user, session)
-            if living is None:
-                return False
-            db.execute(
-                "update sessions set seen_at = ? where user_id = ? and id = ?",
+            row = db.execute(
+                "update sessions set seen_at = ? where user_id = ? and id = ? and ended_at is null"
+                " returning conversation_id",
                 (queries.this_moment(), str(user), str(session)),
-            )
-            return queries.note_activity(db, user, living[0])
+            ).fetchone()
+            return row is not None and queries.note_activity(db, user, UUID(row[0]))
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def end_session(self, user: UUID, session: UUID, job: str, reason: str) -> bool:
-        def run(db: sqlite3.Connection) -> bool:
-            living = queries.living(db, user, session)
-            if living is None or job not in living[1]:
-                return False
-            conversation, jobs = living
-            jobs.remove(job)
-            now, this = queries.this_moment(), (str(user), str(session))
-            db.execute(
-                "update sessions set jobs = ?, seen_at = ? where user_id = ? and id = ?", (json.dumps(jobs), now, *this)
-            )
-            queries.note_activity(db, user, conversation)
-            if not jobs:
-                ended = "update sessions set ended_at = ?, end_reason = ? where user_id = ? and id = ?"
-                db.execute(ended, (now, reason, *this))
-            return not jobs
-
-        return await self._write(run)
+        return await self._writer(lambda db: queries.leave_session(db, user, session, job, reason))
 
     async def summarise(self, user: UUID, conversation: UUID, summary: str) -> bool:
         statement = "update conversations set summary = ? where user_id = ? and id = ?"
         parameters = (summary, str(user), str(conversation))
-        return await self._write(lambda db: db.execute(statement, parameters).rowcount == 1)
+        return await self._writer(lambda db: db.execute(statement, parameters).rowcount == 1)
 
     async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
-        return await self._read(lambda db: queries.owns(db, user, conversation))
+        return await self._reader(lambda db: queries.owns(db, user, conversation))
 
     async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
         statement = "select text from messages where user_id = ? and conversation_id = ? and id = ?"
         this = (str(user), str(conversation), turn)
-        row = await self._read(lambda db: db.execute(statement, this).fetchone())
+        row = await self._reader(lambda db: db.execute(statement, this).fetchone())
         return row[0] if row else None
 
     # -- the person's rights
 
     async def export(self, user: UUID) -> dict[str, Any]:
-        return await self._read(lambda db: queries.export(db, user))
+        return await self._reader(lambda db: queries.export(db, user))
 
     async def import_(self, user: UUID, document: dict[str, Any]) -> None:
         parsed = parse(user, document)
-        await self._write(lambda db: queries.put_back(db, user, parsed))
+        await self._writer(lambda db: queries.put_back(db, user, parsed))
 
     async def erase(self, user: UUID) -> dict[str, int]:
-        def run(db: sqlite3.Connection) -> dict[str, int]:
-            return {table: db.execute(statement, (str(user),)).rowcount for table, statement in queries.ERASE.items()}
-
-        return await self._write(run, then=scrub)
+        return await self._writer(lambda db: queries.erase(db, user), then=scrub)
 
     # -- the deployment
 
     async def sessions(self, *, living: bool, limit: int) -> list[SessionRecord]:
         where = "ended_at is null" if living else "true"
-        return await self._read(lambda db: queries.session_records(db, where, limit=limit))
+        return await self._reader(lambda db: queries.session_records(db, where, limit=limit))
 
     async def end_abandoned(self, unseen_since: datetime, reason: str) -> list[SessionRecord]:
         def run(db: sqlite3.Connection) -> list[SessionRecord]:
@@ -186,7 +153,7 @@ class SqliteStore:
             db.execute(statement, (timestamp(now), reason, unseen))
             return [replace(record, ended_at=now, end_reason=reason) for record in abandoned]
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
         def run(db: sqlite3.Connection) -> bool:
@@ -199,7 +166,7 @@ class SqliteStore:
             )
             return db.execute(statement, (name, holder, until, timestamp(now))).rowcount == 1
 
-        return await self._write(run)
+        return await self._writer(run)
 
     async def purge(self, turns_before: datetime) -> dict[str, int]:
         def run(db: sqlite3.Connection) -> dict[str, int]:
@@ -210,23 +177,10 @@ class SqliteStore:
                 "memory_history": db.execute("delete from memory_history where expires_at <= ?", (now,)).rowcount,
             }
 
-        return await self._write(run, then=scrub)
+        return await self._writer(run, then=scrub)
 
     async def aclose(self) -> None:
         await asyncio.gather(self._reader.aclose(), self._writer.aclose())
-
-    # -- how the connections are used
-
-    async def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """All that it reads is of one moment."""
-        return await self._reader.transact(run)
-
-    async def _write(
-        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
-    ) -> T:
-        """In one transaction that takes the write lock first: two processes then wait for each other instead of
-        failing in the middle, when a read would have to become a write. `then` runs after it is committed."""
-        return await self._writer.transact(run, then)
 
 
 class _Connection:
@@ -240,11 +194,14 @@ class _Connection:
         self._thread: _Thread | None = None
         self._db: sqlite3.Connection | None = None
 
-    async def transact(
+    async def __call__(
         self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
     ) -> T:
-        """What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
-        happen behind a later call's back."""
+        """What `run` returns, in one transaction; `then` runs after it is committed.
+
+        What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
+        happen behind a later call's back.
+        """
         given_up = threading.Event()
         self._thread = self._thread or _Thread()
         try:

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
 from memory.records import STATEMENT_KEY, Category, Memory, Past, Profile, SessionRecord, Turn, next_statement_key
-from memory.stores.export import Document, timestamp
+from memory.stores import export as shapes
+from memory.stores.export import timestamp
+from memory.stores.rows import Row, memories_of, past_of, profile_of, records_of, row_of, turns_of
 
-Row = tuple[Any, ...]
+_FROM_COLUMN: dict[str, Callable[[Any], Any]] = {"jobs": json.loads, "is_first_login": bool, "interrupted": bool}
 
 
 def this_moment() -> str:
     return timestamp(datetime.now(UTC))
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _rows(db: sqlite3.Connection, statement: str, *parameters: str | int) -> list[Row]:
+    """By the names of their columns, with JSON values."""
+    found = db.execute(statement, parameters)
+    names = [column[0] for column in found.description]
+    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    for name in _FROM_COLUMN.keys() & names:
+        for row in rows:
+            row[name] = _FROM_COLUMN[name](row[name])
+    return rows
+
+
+def _column(value: object) -> object:
+    """A field of a record as its column holds it."""
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, UUID):
+        return str(value)
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _insert(db: sqlite3.Connection, table: str, fields: Mapping[str, object], how: str = "insert") -> None:
+    row = {name: _column(value) for name, value in fields.items()}
+    db.execute(f"{how} into {table} ({', '.join(row)}) values ({', '.join(f':{name}' for name in row)})", row)
 
 
 # -- profiles
@@ -38,44 +61,33 @@ def ensure_profile(db: sqlite3.Connection, user: UUID, email: str | None) -> tup
     created = _make_profile(db, user)
     if email:
         db.execute("update profiles set email = ? where id = ? and email is null", (email, str(user)))
-    row = db.execute("select email, is_first_login, created_at from profiles where id = ?", (str(user),)).fetchone()
-    return Profile(user, row[0], bool(row[1]), datetime.fromisoformat(row[2])), created
+    (row,) = _rows(db, "select id, email, is_first_login, created_at from profiles where id = ?", str(user))
+    return profile_of(row), created
 
 
 # -- memories
 
 _COLUMNS = "user_id, category, key, value, said_at, source, conversation_id, expires_at"
-_SELECT_MEMORIES = "select category, key, value, said_at, source, conversation_id, expires_at from memories"
-_SELECT_PAST = "select category, key, value, said_at, source, conversation_id, expires_at, until from memory_history"
+_THIS_KEY = "user_id = ? and category = ? and key = ?"
 _UNEXPIRED = "(expires_at is null or expires_at > ?)"
 
 
-def _memory(row: Row) -> Memory:
-    category, key, value, said_at, source, conversation, expires_at = row
-    return Memory(
-        Category(category),
-        key,
-        value,
-        datetime.fromisoformat(said_at),
-        source,
-        UUID(conversation) if conversation else None,
-        _moment(expires_at),
-    )
-
-
 def held(db: sqlite3.Connection, user: UUID, where: str = "true", *parameters: str) -> list[Memory]:
-    rows = db.execute(
-        f"{_SELECT_MEMORIES} where user_id = ? and {where} and {_UNEXPIRED} order by said_at, category, key",
-        (str(user), *parameters, this_moment()),
-    )
-    return [_memory(row) for row in rows.fetchall()]
+    statement = f"select * from memories where user_id = ? and {where} and {_UNEXPIRED} order by said_at, category, key"
+    return memories_of(_rows(db, statement, str(user), *parameters, this_moment()))
 
 
-def past_of(db: sqlite3.Connection, user: UUID) -> list[Past]:
-    rows = db.execute(
-        f"{_SELECT_PAST} where user_id = ? and {_UNEXPIRED} order by until, seq", (str(user), this_moment())
-    )
-    return [Past(_memory(row[:-1]), datetime.fromisoformat(row[-1])) for row in rows.fetchall()]
+def past(db: sqlite3.Connection, user: UUID) -> list[Past]:
+    statement = f"select * from memory_history where user_id = ? and {_UNEXPIRED} order by seq"
+    return past_of(_rows(db, statement, str(user), this_moment()))
+
+
+def forget(db: sqlite3.Connection, user: UUID, category: Category, key: str) -> bool:
+    deleted = [
+        db.execute(f"delete from {table} where {_THIS_KEY}", (str(user), category, key)).rowcount
+        for table in ("memories", "memory_history")
+    ]
+    return deleted[0] == 1
 
 
 def remember(db: sqlite3.Connection, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
@@ -94,11 +106,10 @@ def _last_of_each_key(memories: Sequence[Memory]) -> list[Memory]:
 
 
 def _source_is_known(db: sqlite3.Connection, user: UUID, memory: Memory) -> bool:
-    this = (str(user), memory.category, memory.source)
     found = db.execute(
         "select 1 from memories where user_id = ?1 and category = ?2 and source = ?3"
         " union all select 1 from memory_history where user_id = ?1 and category = ?2 and source = ?3",
-        this,
+        (str(user), memory.category, memory.source),
     )
     return memory.source is not None and found.fetchone() is not None
 
@@ -108,65 +119,42 @@ def _keep(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
         memory = _under_free_key(db, user, memory)
     if memory.conversation and not owns(db, user, memory.conversation):
         memory = replace(memory, conversation=None)
-    this, said_at = (str(user), memory.category, memory.key, memory.value), timestamp(memory.said_at)
+    said_at = timestamp(memory.said_at)
     if newer := held(db, user, "category = ? and key = ? and said_at > ?", memory.category, memory.key, said_at):
         _keep_in_the_past(db, user, memory, newer[0])
         return newer[0]
     db.execute(
         f"insert or ignore into memory_history ({_COLUMNS}, until) select {_COLUMNS}, ? from memories"
-        " where user_id = ? and category = ? and key = ? and value <> ?",
-        (said_at, *this),
+        f" where {_THIS_KEY} and value <> ?",
+        (said_at, str(user), memory.category, memory.key, memory.value),
     )
-    db.execute(
-        f"insert into memories ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (user_id, category, key) do update set value = excluded.value, said_at = excluded.said_at,"
-        " source = excluded.source, conversation_id = excluded.conversation_id, expires_at = excluded.expires_at",
-        _row(user, memory),
-    )
+    _insert(db, "memories", {"user_id": user, **row_of(memory)}, "insert or replace")
     return memory
-
-
-def _under_key_of(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory | None:
-    """What stands under the memory's key, expired or not."""
-    this = (str(user), memory.category, memory.key)
-    row = db.execute(f"{_SELECT_MEMORIES} where user_id = ? and category = ? and key = ?", this).fetchone()
-    return _memory(row) if row else None
 
 
 def _keep_in_the_past(db: sqlite3.Connection, user: UUID, memory: Memory, held: Memory) -> None:
     """It held until the next one that was said under its key, and what was said before it held until then."""
-    said_at, key = timestamp(memory.said_at), "user_id = ? and category = ? and key = ?"
-    this = (str(user), memory.category, memory.key)
-    told: list[Row] = db.execute(
-        f"select value, said_at from memory_history where {key} and said_at >= ? order by seq", (*this, said_at)
+    said_at, this = timestamp(memory.said_at), (str(user), memory.category, memory.key)
+    told: list[tuple[str, str]] = db.execute(
+        f"select value, said_at from memory_history where {_THIS_KEY} and said_at >= ? order by seq", (*this, said_at)
     ).fetchall()
     later = [*(row for row in told if row[1] > said_at), (held.value, timestamp(held.said_at))]
     next_value, until = min(later, key=lambda row: row[1])
     if next_value == memory.value or (memory.value, said_at) in told:
         return  # the same value again
     db.execute(
-        f"update or ignore memory_history set until = ? where {key} and said_at <= ? and until > ?",
+        f"update or ignore memory_history set until = ? where {_THIS_KEY} and said_at <= ? and until > ?",
         (said_at, *this, said_at, said_at),
     )
-    db.execute(
-        f"insert into memory_history ({_COLUMNS}, until) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*_row(user, memory), until),
-    )
-
-
-def _row(user: UUID, memory: Memory) -> Row:
-    """As `_COLUMNS` has them."""
-    conversation = str(memory.conversation) if memory.conversation else None
-    expires_at = timestamp(memory.expires_at) if memory.expires_at else None
-    named = (str(user), memory.category, memory.key, memory.value)
-    return (*named, timestamp(memory.said_at), memory.source, conversation, expires_at)
+    _insert(db, "memory_history", {"user_id": user, **row_of(memory), "until": until})
 
 
 def _under_free_key(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memory:
-    """The statement under a key that no other statement holds. What nobody said in a turn may be the same again, and
-    then stays where it is."""
-    while held := _under_key_of(db, user, memory):
-        if held.value == memory.value and held.source is None and memory.source is None:
+    """The statement under a key that no other statement holds, expired or not. What nobody said in a turn may be the
+    same again, and then stays where it is."""
+    statement = f"select value, source from memories where {_THIS_KEY}"
+    while held := db.execute(statement, (str(user), memory.category, memory.key)).fetchone():
+        if held == (memory.value, None) and memory.source is None:
             break
         memory = replace(memory, key=next_statement_key(memory.key))
     return memory
@@ -196,11 +184,9 @@ def last_conversation(db: sqlite3.Connection, user: UUID, thread: str, within: t
 
 
 def new_conversation(db: sqlite3.Connection, user: UUID, thread: str) -> UUID:
-    conversation, now = uuid4(), this_moment()
-    db.execute(
-        "insert into conversations (user_id, id, thread, created_at, active_at) values (?, ?, ?, ?, ?)",
-        (str(user), str(conversation), thread, now, now),
-    )
+    conversation, now = uuid4(), datetime.now(UTC)
+    row = {"user_id": user, "id": conversation, "thread": thread, "created_at": now, "active_at": now}
+    _insert(db, "conversations", row)
     return conversation
 
 
@@ -237,13 +223,24 @@ def join_session(db: sqlite3.Connection, user: UUID, conversation: UUID, job: st
     return UUID(session), asks_again
 
 
-def living(db: sqlite3.Connection, user: UUID, session: UUID) -> tuple[UUID, list[str]] | None:
-    """The conversation and the jobs of a session; None if it has ended or is not this user's."""
+def leave_session(db: sqlite3.Connection, user: UUID, session: UUID, job: str, reason: str) -> bool:
+    """True if the session ended by this, with its last job."""
+    this = (str(user), str(session))
     row = db.execute(
-        "select conversation_id, jobs from sessions where user_id = ? and id = ? and ended_at is null",
-        (str(user), str(session)),
+        "select conversation_id, jobs from sessions where user_id = ? and id = ? and ended_at is null", this
     ).fetchone()
-    return (UUID(row[0]), json.loads(row[1])) if row else None
+    jobs: list[str] = json.loads(row[1]) if row else []
+    if job not in jobs:
+        return False
+    jobs.remove(job)
+    now = this_moment()
+    ended = (None, None) if jobs else (now, reason)
+    db.execute(
+        "update sessions set jobs = ?, seen_at = ?, ended_at = ?, end_reason = ? where user_id = ? and id = ?",
+        (json.dumps(jobs), now, *ended, *this),
+    )
+    note_activity(db, user, UUID(row[0]))
+    return not jobs
 
 
 def append(db: sqlite3.Connection, user: UUID, conversation: UUID, turn: Turn) -> bool:
@@ -252,21 +249,15 @@ def append(db: sqlite3.Connection, user: UUID, conversation: UUID, turn: Turn) -
     correction = "update messages set text = ?, interrupted = ? where user_id = ? and conversation_id = ? and id = ?"
     if db.execute(correction, (turn.text, turn.interrupted, *this)).rowcount:
         return False
-    db.execute(
-        "insert into messages (user_id, conversation_id, id, role, text, said_at, interrupted)"
-        " values (?, ?, ?, ?, ?, ?, ?)",
-        (*this, turn.role, turn.text, timestamp(turn.said_at), turn.interrupted),
-    )
+    _insert(db, "messages", {"user_id": user, "conversation_id": conversation, **asdict(turn)})
     return True
 
 
 def last_turns(db: sqlite3.Connection, user: UUID, conversation: UUID, count: int) -> list[Turn]:
-    rows = db.execute(
-        "select id, role, text, said_at, interrupted from messages where user_id = ? and conversation_id = ?"
-        " order by said_at desc, seq desc limit ?",
-        (str(user), str(conversation), count),
-    ).fetchall()
-    return [Turn(row[0], row[1], row[2], datetime.fromisoformat(row[3]), bool(row[4])) for row in reversed(rows)]
+    statement = (
+        "select * from messages where user_id = ? and conversation_id = ? order by said_at desc, seq desc limit ?"
+    )
+    return turns_of(_rows(db, statement, str(user), str(conversation), count)[::-1])
 
 
 def last_summary(db: sqlite3.Connection, user: UUID, besides: UUID) -> str | None:
@@ -279,106 +270,61 @@ def last_summary(db: sqlite3.Connection, user: UUID, besides: UUID) -> str | Non
     return row[0] if row else None
 
 
-_SELECT_SESSIONS = (
-    "select s.id, s.user_id, c.thread, s.room, s.jobs, s.started_at, s.seen_at, s.ended_at, s.end_reason"
-    " from sessions s join conversations c on c.user_id = s.user_id and c.id = s.conversation_id"
-)
-
-
 def session_records(db: sqlite3.Connection, where: str, *parameters: str, limit: int = -1) -> list[SessionRecord]:
     """Newest first; all of them with a limit of -1."""
-    rows = db.execute(
-        f"{_SELECT_SESSIONS} where {where} order by s.started_at desc, s.id limit ?", (*parameters, limit)
+    statement = (
+        "select s.*, c.thread from sessions s"
+        " join conversations c on c.user_id = s.user_id and c.id = s.conversation_id"
+        f" where {where} order by s.started_at desc, s.id limit ?"
     )
-    return [
-        SessionRecord(
-            UUID(row[0]),
-            UUID(row[1]),
-            thread=row[2],
-            room=row[3],
-            jobs=tuple(json.loads(row[4])),
-            started_at=datetime.fromisoformat(row[5]),
-            seen_at=datetime.fromisoformat(row[6]),
-            ended_at=_moment(row[7]),
-            end_reason=row[8],
-        )
-        for row in rows.fetchall()
-    ]
+    return records_of(_rows(db, statement, *parameters, limit))
 
 
 # -- the person's rights
 
-# what others refer to goes last
-ERASE = {
-    "messages": "delete from messages where user_id = ?",
-    "sessions": "delete from sessions where user_id = ?",
-    "memory_history": "delete from memory_history where user_id = ?",
-    "memories": "delete from memories where user_id = ?",
-    "conversations": "delete from conversations where user_id = ?",
-    "profiles": "delete from profiles where id = ?",
+
+class _Part(NamedTuple):
+    """A part of an export: the table that holds it, the column that names the person, and in which order it comes."""
+
+    table: str
+    owner: str
+    record: type[BaseModel]
+    order: str
+
+
+# what others refer to comes first
+_PARTS = {
+    "profile": _Part("profiles", "id", shapes.ProfileRecord, "id"),
+    "conversations": _Part("conversations", "user_id", shapes.ConversationRecord, "created_at, id"),
+    "memories": _Part("memories", "user_id", shapes.MemoryRecord, "said_at, category, key"),
+    "past": _Part("memory_history", "user_id", shapes.PastRecord, "seq"),
+    "sessions": _Part("sessions", "user_id", shapes.SessionRecord, "started_at, id"),
+    "turns": _Part("messages", "user_id", shapes.TurnRecord, "said_at, seq"),
 }
-_EXPORT = {
-    "profile": "select id, email, is_first_login, created_at from profiles where id = ?",
-    "memories": f"{_SELECT_MEMORIES} where user_id = ? order by said_at, category, key",
-    "past": f"{_SELECT_PAST} where user_id = ? order by seq",
-    "conversations": "select id, thread, summary, created_at, active_at from conversations where user_id = ?"
-    " order by created_at, id",
-    "sessions": "select id, conversation_id, room, jobs, started_at, seen_at, ended_at, end_reason from sessions"
-    " where user_id = ? order by started_at, id",
-    "turns": "select conversation_id, id, role, text, said_at, interrupted from messages where user_id = ?"
-    " order by said_at, seq",
-}
-# what others refer to comes first; a row whose key is taken is left out
-_IMPORT = {
-    "profile": "insert or ignore into profiles (id, email, is_first_login, created_at)"
-    " values (:id, :email, :is_first_login, :created_at)",
-    "conversations": "insert or ignore into conversations (user_id, id, thread, summary, created_at, active_at)"
-    " values (:user_id, :id, :thread, :summary, :created_at, :active_at)",
-    "sessions": "insert or ignore into sessions"
-    " (user_id, id, conversation_id, room, jobs, started_at, seen_at, ended_at, end_reason)"
-    " values (:user_id, :id, :conversation_id, :room, :jobs, :started_at, :seen_at, :ended_at, :end_reason)",
-    "turns": "insert or ignore into messages (user_id, conversation_id, id, role, text, said_at, interrupted)"
-    " values (:user_id, :conversation_id, :id, :role, :text, :said_at, :interrupted)",
-    "memories": "insert or ignore into memories"
-    " (user_id, category, key, value, said_at, source, conversation_id, expires_at)"
-    " values (:user_id, :category, :key, :value, :said_at, :source, :conversation_id, :expires_at)",
-    "past": "insert or ignore into memory_history"
-    " (user_id, category, key, value, said_at, source, conversation_id, expires_at, until)"
-    " values (:user_id, :category, :key, :value, :said_at, :source, :conversation_id, :expires_at, :until)",
-}
-_FROM_COLUMN: dict[str, Callable[[Any], Any]] = {"jobs": json.loads, "is_first_login": bool, "interrupted": bool}
 
 
 def export(db: sqlite3.Connection, user: UUID) -> dict[str, Any]:
     document: dict[str, Any] = {}
-    for part, statement in _EXPORT.items():
-        found = db.execute(statement, (str(user),))
-        names = [column[0] for column in found.description]
-        document[part] = [
-            {name: _FROM_COLUMN.get(name, lambda x: x)(value) for name, value in zip(names, row, strict=True)}
-            for row in found.fetchall()
-        ]
+    for name, (table, owner, record, order) in _PARTS.items():
+        statement = f"select {', '.join(record.model_fields)} from {table} where {owner} = ? order by {order}"
+        document[name] = _rows(db, statement, str(user))
     document["profile"] = document["profile"][0] if document["profile"] else None
     return document
 
 
-def put_back(db: sqlite3.Connection, user: UUID, document: Document) -> None:
-    parts: dict[str, Sequence[BaseModel]] = {
-        **{part: getattr(document, part) for part in _IMPORT},
-        "profile": [document.profile] if document.profile else [],
-    }
+def put_back(db: sqlite3.Connection, user: UUID, document: shapes.Document) -> None:
+    """A row whose key is taken is left out."""
     try:
-        for part, statement in _IMPORT.items():
-            rows = [{name: _column(value) for name, value in record} for record in parts[part]]
-            db.executemany(statement, [{**row, "user_id": str(user)} for row in rows])
+        for name, part in _PARTS.items():
+            records = getattr(document, name) if name != "profile" else filter(None, [document.profile])
+            for record in records:
+                _insert(db, part.table, {part.owner: user, **dict(record)}, "insert or ignore")
     except sqlite3.IntegrityError:
         raise ValueError("the document has records of a conversation that is another person's") from None
 
 
-def _column(value: object) -> object:
-    """A field of a record as its column holds it."""
-    if isinstance(value, datetime):
-        return timestamp(value)
-    if isinstance(value, UUID):
-        return str(value)
-    return json.dumps(value) if isinstance(value, list) else value
+def erase(db: sqlite3.Connection, user: UUID) -> dict[str, int]:
+    return {
+        part.table: db.execute(f"delete from {part.table} where {part.owner} = ?", (str(user),)).rowcount
+        for part in reversed(_PARTS.values())
+    }

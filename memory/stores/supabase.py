@@ -19,20 +19,16 @@ from uuid import UUID
 
 from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
 from memory.stores.export import parse
+from memory.stores.rows import memories_of, memory_of, past_of, profile_of, records_of, row_of
 from memory.stores.supabase_answers import (
     CallRefused,
     StoreUnavailable,
     TokenRefused,
     counts_of,
     failure,
-    memory_of,
-    past_of,
-    profile_of,
     read,
-    record_of,
     refusal,
     refuse_web_page,
-    row_of,
     session_of,
 )
 from memory.stores.supabase_keys import Access, StoreMisconfigured, on_this_machine
@@ -95,39 +91,37 @@ class SupabaseStore:
 
     async def ensure_profile(self, user: UUID, email: str | None) -> tuple[Profile, bool]:
         person = None if self._access.key.kind.privileged else user
-        found = await self._call("ensure_profile", person, p_user_id=user, p_email=email)
-        return read("ensure_profile", lambda: (profile_of(found), bool(found["created"])))
+        return await self._call(
+            "ensure_profile", person, lambda row: (profile_of(row), bool(row["created"])), p_user_id=user, p_email=email
+        )
 
     async def complete_first_login(self, user: UUID) -> bool:
-        return bool(await self._call("complete_first_login", user, p_user_id=user))
+        return await self._call("complete_first_login", user, bool)
 
     async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
-        rows = [row_of(memory) for memory in memories]
-        kept = await self._call("remember", user, p_user_id=user, p_items=rows)
-        return read("remember", lambda: [memory_of(row) for row in kept])
+        return await self._call("remember", user, memories_of, p_items=[row_of(memory) for memory in memories])
 
     async def retrieve(self, user: UUID, category: Category, key: str) -> Memory | None:
-        found = await self._call("retrieve", user, p_user_id=user, p_category=category, p_key=key)
-        return read("retrieve", lambda: memory_of(found) if found else None)
+        return await self._call(
+            "retrieve", user, lambda row: memory_of(row) if row else None, p_category=category, p_key=key
+        )
 
     async def memories(self, user: UUID) -> list[Memory]:
-        found = await self._call("list_memories", user, p_user_id=user)
-        return read("list_memories", lambda: [memory_of(row) for row in found])
+        return await self._call("list_memories", user, memories_of)
 
     async def past(self, user: UUID) -> list[Past]:
-        found = await self._call("list_past", user, p_user_id=user)
-        return read("list_past", lambda: past_of(found))
+        return await self._call("list_past", user, past_of)
 
     async def forget(self, user: UUID, category: Category, key: str) -> bool:
-        return bool(await self._call("forget", user, p_user_id=user, p_category=category, p_key=key))
+        return await self._call("forget", user, bool, p_category=category, p_key=key)
 
     async def start_session(  # noqa: PLR0913 - each has a name at the call
         self, user: UUID, *, email: str | None, thread: str, job: str, room: str, resume_within: timedelta, turns: int
     ) -> Session:
-        found = await self._call(
+        return await self._call(
             "start_session",
             user,
-            p_user_id=user,
+            session_of,
             p_email=email,
             p_thread=thread,
             p_job=job,
@@ -135,82 +129,72 @@ class SupabaseStore:
             p_resume_seconds=resume_within.total_seconds(),
             p_turns=turns,
         )
-        return read("start_session", lambda: session_of(found))
 
     async def append_turns(self, user: UUID, conversation: UUID, turns: Sequence[Turn]) -> int:
         rows = [asdict(turn) for turn in turns]
-        new = await self._call("append_turns", user, p_user_id=user, p_conversation_id=conversation, p_turns=rows)
-        return read("append_turns", lambda: int(new))
+        return await self._call("append_turns", user, int, p_conversation_id=conversation, p_turns=rows)
 
     async def touch_session(self, user: UUID, session: UUID) -> bool:
-        return bool(await self._call("touch_session", user, p_user_id=user, p_session_id=session))
+        return await self._call("touch_session", user, bool, p_session_id=session)
 
     async def end_session(self, user: UUID, session: UUID, job: str, reason: str) -> bool:
-        return bool(
-            await self._call("end_session", user, p_user_id=user, p_session_id=session, p_job=job, p_reason=reason)
-        )
+        return await self._call("end_session", user, bool, p_session_id=session, p_job=job, p_reason=reason)
 
     async def summarise(self, user: UUID, conversation: UUID, summary: str) -> bool:
-        return bool(
-            await self._call("summarise", user, p_user_id=user, p_conversation_id=conversation, p_summary=summary)
-        )
+        return await self._call("summarise", user, bool, p_conversation_id=conversation, p_summary=summary)
 
     async def conversation_exists(self, user: UUID, conversation: UUID) -> bool:
         return bool(await self._rows("conversations", user, "id", id=conversation))
 
     async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
         found = await self._rows("messages", user, "text", conversation_id=conversation, id=turn)
-        return read("messages", lambda: str(found[0]["text"]) if found else None)
+        return read("messages", lambda rows: str(rows[0]["text"]) if rows else None, found)
 
     async def export(self, user: UUID) -> dict[str, Any]:
-        found = await self._call("export_user", user, p_user_id=user)
-        return read("export_user", lambda: dict(found))
+        return await self._call("export_user", user, dict[str, Any])
 
     async def import_(self, user: UUID, document: dict[str, Any]) -> None:
         parsed = parse(user, document)
         try:
-            await self._call("import_user", user, p_user_id=user, p_document=parsed.model_dump(mode="json"))
+            await self._call("import_user", user, lambda _: None, p_document=parsed.model_dump(mode="json"))
         except CallRefused as error:
             if error.code == "42501":
                 raise
             raise ValueError(f"this is not an export, and nothing was imported ({error.code})") from None
 
     async def erase(self, user: UUID) -> dict[str, int]:
-        return counts_of("erase_user", await self._call("erase_user", user, p_user_id=user))
+        return await self._call("erase_user", user, counts_of)
 
     async def sessions(self, *, living: bool, limit: int) -> list[SessionRecord]:
-        found = await self._call("list_sessions", None, p_living=living, p_limit=limit)
-        return read("list_sessions", lambda: [record_of(row) for row in found])
+        return await self._call("list_sessions", None, records_of, p_living=living, p_limit=limit)
 
     async def end_abandoned(self, unseen_since: datetime, reason: str) -> list[SessionRecord]:
-        found = await self._call("end_abandoned", None, p_unseen_since=unseen_since, p_reason=reason)
-        return read("end_abandoned", lambda: [record_of(row) for row in found])
+        return await self._call("end_abandoned", None, records_of, p_unseen_since=unseen_since, p_reason=reason)
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
-        return bool(await self._call("take_lease", None, p_name=name, p_holder=holder, p_seconds=seconds))
+        return await self._call("take_lease", None, bool, p_name=name, p_holder=holder, p_seconds=seconds)
 
     async def purge(self, turns_before: datetime) -> dict[str, int]:
-        return counts_of("purge", await self._call("purge", None, p_turns_before=turns_before))
+        return await self._call("purge", None, counts_of, p_turns_before=turns_before)
 
     async def describe(self) -> dict[str, Any]:
         """What is in effect in the database: functions, grants, policies and the ledger, and never a row."""
-        found = await self._call("describe_schema", None)
-        return read("describe_schema", lambda: dict(found))
+        return await self._call("describe_schema", None, dict[str, Any])
 
     async def callable_functions(self, person: UUID | None = None) -> set[str]:
         """What the key, or the person's token, may call, as the API lists it. Raises `StoreError`, also where a
         project does not list it."""
         import httpx  # noqa: PLC0415
 
-        client = self._open().postgrest
+        what, client = "the list of functions", self._open().postgrest
         headers = httpx.Headers(client.headers)
         if person and self._tokens:
             headers["Authorization"] = f"Bearer {self._tokens.token(person)}"
         try:
             found = (await client.session.get(f"{self._access.url}/rest/v1/", headers=headers)).json()
         except (httpx.HTTPError, ValueError) as error:
-            raise failure("the list of functions", error) from None
-        return read("the list of functions", lambda: {path[5:] for path in found["paths"] if path.startswith("/rpc/")})
+            raise failure(what, error) from None
+        return read(what, lambda told: {path[5:] for path in told["paths"] if path.startswith("/rpc/")}, found)
 
     @property
     def clock_ahead(self) -> float:
@@ -223,9 +207,12 @@ class SupabaseStore:
         if http:
             await http.aclose()
 
-    async def _call(self, function: str, person: UUID | None, /, **arguments: Any) -> Any:
-        """What the function returns, under the person's token where there are tokens. Raises `StoreError`."""
-        return await self._patiently(function, person, lambda client: client.rpc(function, arguments))
+    async def _call(self, function: str, person: UUID | None, parse: Callable[[Any], T], /, **arguments: Any) -> T:
+        """What the function returns, parsed; under the token of the person, where it concerns one and there are tokens.
+        Raises `StoreError`."""
+        given = {"p_user_id": person, **arguments} if person else arguments
+        answer = await self._patiently(function, person, lambda client: client.rpc(function, given))
+        return read(function, parse, answer)
 
     async def _rows(self, table: str, person: UUID, column: str, /, **equal: Any) -> list[dict[str, Any]]:
         """One column of the person's rows. Raises `StoreError`."""

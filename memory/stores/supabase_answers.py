@@ -1,16 +1,15 @@
-"""What a Supabase project answers: rows as records, and each kind of failure in words that say what to change."""
+"""What a Supabase project answers: rows, read with care, and each kind of failure in words that say what to change."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Memory, Past, Profile, Session, SessionRecord, Turn
+from memory.records import Session
 from memory.stores.protocol import StoreError, StoreRefused
+from memory.stores.rows import memories_of, past_of, profile_of, turns_of
 from memory.stores.supabase_keys import Access, StoreMisconfigured
 
 if TYPE_CHECKING:
@@ -120,58 +119,15 @@ def _who_was_refused(code: str, response: httpx.Response, access: Access) -> str
     return f"the project does not take {access.key}: copy it anew from Settings → API keys"
 
 
-# -- rows
+# -- what was asked for
 
 
-def read(function: str, parse: Callable[[], T]) -> T:
+def read(function: str, parse: Callable[[Any], T], answer: Any) -> T:
     try:
-        return parse()
+        return parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError):
         # from None: these quote values
         raise StoreMisconfigured(f"{function}: its answer has another shape than ours: {_MIGRATE}") from None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _maybe_time(text: str | None) -> datetime | None:
-    return None if text is None else _time(text)
-
-
-def _maybe_uuid(text: str | None) -> UUID | None:
-    return None if text is None else UUID(text)
-
-
-def profile_of(row: dict[str, Any]) -> Profile:
-    return Profile(UUID(row["id"]), row["email"], bool(row["is_first_login"]), _time(row["created_at"]))
-
-
-def row_of(memory: Memory) -> dict[str, Any]:
-    row = asdict(memory)
-    row["conversation_id"] = row.pop("conversation")
-    return row
-
-
-def memory_of(row: dict[str, Any]) -> Memory:
-    return Memory(
-        Category(row["category"]),
-        row["key"],
-        row["value"],
-        _time(row["said_at"]),
-        row["source"],
-        _maybe_uuid(row["conversation_id"]),
-        _maybe_time(row["expires_at"]),
-    )
-
-
-def past_of(rows: list[dict[str, Any]]) -> list[Past]:
-    # the database has them in the order in which they came; one that came late ceased to hold before others
-    return sorted((Past(memory_of(row), _time(row["until"])) for row in rows), key=lambda past: past.until)
-
-
-def _turn(row: dict[str, Any]) -> Turn:
-    return Turn(row["id"], row["role"], row["text"], _time(row["said_at"]), bool(row["interrupted"]))
 
 
 def session_of(found: dict[str, Any]) -> Session:
@@ -181,26 +137,12 @@ def session_of(found: dict[str, Any]) -> Session:
         resumed=bool(found["resumed"]),
         profile=profile_of(found["profile"]),
         created=bool(found["created"]),
-        memories=[memory_of(row) for row in found["memories"]],
+        memories=memories_of(found["memories"]),
         past=past_of(found["past"]),
-        turns=[_turn(row) for row in found["turns"]],
+        turns=turns_of(found["turns"]),
         summary=found["summary"],
     )
 
 
-def record_of(row: dict[str, Any]) -> SessionRecord:
-    return SessionRecord(
-        id=UUID(row["id"]),
-        user=UUID(row["user_id"]),
-        thread=row["thread"],
-        room=row["room"],
-        jobs=tuple(row["jobs"]),
-        started_at=_time(row["started_at"]),
-        seen_at=_time(row["seen_at"]),
-        ended_at=_maybe_time(row["ended_at"]),
-        end_reason=row["end_reason"],
-    )
-
-
-def counts_of(function: str, found: Any) -> dict[str, int]:
-    return read(function, lambda: {str(table): int(count) for table, count in found.items()})
+def counts_of(found: dict[str, Any]) -> dict[str, int]:
+    return {str(table): int(count) for table, count in found.items()}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, cast
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from memory.stores.protocol import StoreError
 
@@ -74,6 +74,7 @@ _PRIVILEGED = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
 _PUBLIC = ("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY")
 _SIGNING = ("SUPABASE_SIGNING_JWK", "SUPABASE_JWT_SECRET")
 
+_DASHBOARD = ("supabase.com", "app.supabase.com")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _OPAQUE = re.compile(r"[\w-]+", re.ASCII)
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
@@ -167,26 +168,20 @@ def _url(text: str) -> str:
         _ = url.port
     except ValueError:
         raise StoreMisconfigured("SUPABASE_URL is no address: it looks like https://<project>.supabase.co") from None
-    if why := _what_is_wrong_with(url):
-        raise StoreMisconfigured(f"SUPABASE_URL {why}")
-    return f"{url.scheme}://{url.netloc}"
-
-
-def _what_is_wrong_with(url: SplitResult) -> str | None:
+    incomplete = url.scheme not in ("http", "https") or not url.hostname
+    goes_on = url.path.strip("/") or url.query or url.fragment
     findings = {
         "is the database's own address: the API's is https://<project>.supabase.co": url.scheme.startswith("postgres"),
-        "has no scheme: it looks like https://<project>.supabase.co": url.scheme not in ("http", "https")
-        or not url.hostname,
+        "has no scheme: it looks like https://<project>.supabase.co": incomplete,
         "has a user name in it: only the host belongs there": "@" in url.netloc,
-        "is the dashboard's address: the project's is https://<project>.supabase.co": url.hostname
-        in ("supabase.com", "app.supabase.com"),
-        "goes on after the host: leave only https://<project>.supabase.co, without /rest/v1": bool(
-            url.path.strip("/") or url.query or url.fragment
-        ),
+        "is the dashboard's address: the project's is https://<project>.supabase.co": url.hostname in _DASHBOARD,
+        "goes on after the host: leave only https://<project>.supabase.co, without /rest/v1": goes_on,
         "must begin with https: over http the key can be read on the way": url.scheme == "http"
-        and not on_this_machine(url.geturl()),
+        and not on_this_machine(text),
     }
-    return next((what for what, found in findings.items() if found), None)
+    if why := next((what for what, found in findings.items() if found), None):
+        raise StoreMisconfigured(f"SUPABASE_URL {why}")
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _api_key(keys: Mapping[str, str | None], url: str) -> ApiKey:

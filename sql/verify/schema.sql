@@ -30,63 +30,32 @@ begin
   end if;
 
   -- (of a table that was there before, more columns are nobody's business)
-  for v_wanted in select * from (values
-    ('public.profiles', 'id', 'uuid', true),
-    ('public.profiles', 'email', 'text', false),
-    ('public.profiles', 'is_first_login', 'boolean', true),
-    ('public.profiles', 'created_at', 'timestamp with time zone', true),
-    ('public.conversations', 'user_id', 'uuid', true),
-    ('public.conversations', 'id', 'uuid', true),
-    ('public.conversations', 'thread', 'text', true),
-    ('public.conversations', 'summary', 'text', false),
-    ('public.conversations', 'last_seq', 'integer', true),
-    ('public.conversations', 'created_at', 'timestamp with time zone', true),
-    ('public.conversations', 'active_at', 'timestamp with time zone', true),
-    ('public.sessions', 'user_id', 'uuid', true),
-    ('public.sessions', 'id', 'uuid', true),
-    ('public.sessions', 'conversation_id', 'uuid', true),
-    ('public.sessions', 'room', 'text', true),
-    ('public.sessions', 'jobs', 'text[]', true),
-    ('public.sessions', 'started_at', 'timestamp with time zone', true),
-    ('public.sessions', 'seen_at', 'timestamp with time zone', true),
-    ('public.sessions', 'ended_at', 'timestamp with time zone', false),
-    ('public.sessions', 'end_reason', 'text', false),
-    ('public.messages', 'user_id', 'uuid', true),
-    ('public.messages', 'conversation_id', 'uuid', true),
-    ('public.messages', 'id', 'text', true),
-    ('public.messages', 'seq', 'integer', true),
-    ('public.messages', 'role', 'text', true),
-    ('public.messages', 'text', 'text', true),
-    ('public.messages', 'said_at', 'timestamp with time zone', true),
-    ('public.messages', 'interrupted', 'boolean', true),
-    ('public.memories', 'user_id', 'uuid', true),
-    ('public.memories', 'category', 'text', true),
-    ('public.memories', 'key', 'text', true),
-    ('public.memories', 'value', 'text', true),
-    ('public.memories', 'said_at', 'timestamp with time zone', true),
-    ('public.memories', 'source', 'text', false),
-    ('public.memories', 'conversation_id', 'uuid', false),
-    ('public.memories', 'expires_at', 'timestamp with time zone', false),
-    ('public.memory_history', 'user_id', 'uuid', true),
-    ('public.memory_history', 'seq', 'integer', true),
-    ('public.memory_history', 'category', 'text', true),
-    ('public.memory_history', 'key', 'text', true),
-    ('public.memory_history', 'value', 'text', true),
-    ('public.memory_history', 'said_at', 'timestamp with time zone', true),
-    ('public.memory_history', 'source', 'text', false),
-    ('public.memory_history', 'conversation_id', 'uuid', false),
-    ('public.memory_history', 'expires_at', 'timestamp with time zone', false),
-    ('public.memory_history', 'until', 'timestamp with time zone', true),
-    ('public.leases', 'name', 'text', true),
-    ('public.leases', 'holder', 'text', true),
-    ('public.leases', 'until', 'timestamp with time zone', true)
-  ) as wanted (relation, name, type, needed) loop
+  for v_wanted in
+    select relation, unnest(string_to_array(columns, ', ')) as told from (values
+      ('public.profiles', 'id uuid not null, email text, is_first_login boolean not null, created_at timestamptz not null'),
+      ('public.conversations', 'user_id uuid not null, id uuid not null, thread text not null, summary text, '
+        'last_seq integer not null, created_at timestamptz not null, active_at timestamptz not null'),
+      ('public.sessions', 'user_id uuid not null, id uuid not null, conversation_id uuid not null, room text not null, '
+        'jobs text[] not null, started_at timestamptz not null, seen_at timestamptz not null, ended_at timestamptz, '
+        'end_reason text'),
+      ('public.messages', 'user_id uuid not null, conversation_id uuid not null, id text not null, seq integer not null, '
+        'role text not null, text text not null, said_at timestamptz not null, interrupted boolean not null'),
+      ('public.memories', 'user_id uuid not null, category text not null, key text not null, value text not null, '
+        'said_at timestamptz not null, source text, conversation_id uuid, expires_at timestamptz'),
+      ('public.memory_history', 'user_id uuid not null, seq integer not null, category text not null, '
+        'key text not null, value text not null, said_at timestamptz not null, source text, conversation_id uuid, '
+        'expires_at timestamptz, until timestamptz not null'),
+      ('public.leases', 'name text not null, holder text not null, until timestamptz not null')
+    ) as wanted (relation, columns)
+  loop
     if not exists (
       select from pg_catalog.pg_attribute a
-      where a.attrelid = to_regclass(v_wanted.relation) and a.attname = v_wanted.name and not a.attisdropped
-        and format_type(a.atttypid, null) = v_wanted.type and a.attnotnull = v_wanted.needed
+      where a.attrelid = to_regclass(v_wanted.relation) and not a.attisdropped and v_wanted.told = concat(
+        a.attname, ' ', replace(format_type(a.atttypid, null), 'timestamp with time zone', 'timestamptz'),
+        case when a.attnotnull then ' not null' end
+      )
     ) then
-      raise exception 'a column is missing or of another kind: % of %', v_wanted.name, v_wanted.relation;
+      raise exception 'a column is missing or of another kind: % of %', v_wanted.told, v_wanted.relation;
     end if;
   end loop;
 
@@ -121,27 +90,17 @@ begin
   end loop;
 
   for v_wanted in select * from (values
-    ('public.ensure_profile(uuid, text)', true),
-    ('public.complete_first_login(uuid)', true),
+    ('public.ensure_profile(uuid, text)', true), ('public.complete_first_login(uuid)', true),
     ('rapport.hold_profile(uuid, text)', true),
     ('public.start_session(uuid, text, text, text, text, double precision, integer)', true),
-    ('public.append_turns(uuid, uuid, jsonb)', true),
-    ('public.touch_session(uuid, uuid)', true),
-    ('public.end_session(uuid, uuid, text, text)', true),
-    ('public.summarise(uuid, uuid, text)', true),
+    ('public.append_turns(uuid, uuid, jsonb)', true), ('public.touch_session(uuid, uuid)', true),
+    ('public.end_session(uuid, uuid, text, text)', true), ('public.summarise(uuid, uuid, text)', true),
     ('rapport.hold_conversation_of(uuid, uuid)', true),
-    ('public.remember(uuid, jsonb)', true),
-    ('public.retrieve(uuid, text, text)', true),
-    ('public.list_memories(uuid)', true),
-    ('public.list_past(uuid)', true),
-    ('public.forget(uuid, text, text)', true),
-    ('public.export_user(uuid)', true),
-    ('public.import_user(uuid, jsonb)', true),
-    ('public.erase_user(uuid)', true),
-    ('public.list_sessions(boolean, integer)', false),
-    ('public.end_abandoned(timestamptz, text)', false),
-    ('public.take_lease(text, text, double precision)', false),
-    ('public.purge(timestamptz)', false),
+    ('public.remember(uuid, jsonb)', true), ('public.retrieve(uuid, text, text)', true),
+    ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
+    ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
+    ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
+    ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
     ('public.describe_schema()', false)
   ) as wanted (signature, peoples) loop
     v_function := v_wanted.signature::regprocedure;

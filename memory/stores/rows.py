@@ -1,0 +1,72 @@
+"""Rows of either store, by the names of their columns, as records. Times may be of any zone there."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from memory.records import Category, Memory, Past, Profile, SessionRecord, Turn
+
+Row = dict[str, Any]
+
+
+def profile_of(row: Row) -> Profile:
+    return Profile(UUID(row["id"]), row["email"], bool(row["is_first_login"]), _time(row["created_at"]))
+
+
+def row_of(memory: Memory) -> Row:
+    row = {field.name: getattr(memory, field.name) for field in fields(memory)}
+    row["conversation_id"] = row.pop("conversation")
+    return row
+
+
+def memory_of(row: Row) -> Memory:
+    return Memory(
+        Category(row["category"]),
+        row["key"],
+        row["value"],
+        _time(row["said_at"]),
+        row["source"],
+        UUID(row["conversation_id"]) if row["conversation_id"] else None,
+        _maybe_time(row["expires_at"]),
+    )
+
+
+def memories_of(rows: list[Row]) -> list[Memory]:
+    return [memory_of(row) for row in rows]
+
+
+def past_of(rows: list[Row]) -> list[Past]:
+    # the database has them in the order in which they came; one that came late ceased to hold before others
+    return sorted((Past(memory_of(row), _time(row["until"])) for row in rows), key=lambda past: past.until)
+
+
+def turns_of(rows: list[Row]) -> list[Turn]:
+    return [Turn(row["id"], row["role"], row["text"], _time(row["said_at"]), bool(row["interrupted"])) for row in rows]
+
+
+def records_of(rows: list[Row]) -> list[SessionRecord]:
+    return [
+        SessionRecord(
+            id=UUID(row["id"]),
+            user=UUID(row["user_id"]),
+            thread=row["thread"],
+            room=row["room"],
+            jobs=tuple(row["jobs"]),
+            started_at=_time(row["started_at"]),
+            seen_at=_time(row["seen_at"]),
+            ended_at=_maybe_time(row["ended_at"]),
+            end_reason=row["end_reason"],
+        )
+        for row in rows
+    ]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _maybe_time(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)
