@@ -5,8 +5,7 @@ So a wrong key destroys a fact, while a missing one only leaves a statement unna
 and the later one holds. Hence few keys, of what a person is asked for most; a rule has to fit the whole statement, with
 a plausible value (`memory.language.plausible`), or there is no key.
 
-- One value at a time: `name`, `home_city`, `job`, `favorite_<thing>`, `wife_name`. What is written under the key
-  replaces what was there.
+- One value at a time: `name`, `home_city`, `job`, `favorite_<thing>`, `wife_name`.
 - What is counted or coded is called by its own words: "my locker code is 4711" is `locker_code`.
 - Many at a time: the key names the member, so that they add up: `allergy_peanuts`, `sister_anna`, `dog_rex`.
 - Where a text has capitals, a name, a place or an organisation must have one: "I moved to vim" names no city.
@@ -22,28 +21,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memory.language.framing import forms
-from memory.language.normal_form import plain
-from memory.language.plausible import (
-    MANY_OF_EACH,
-    ONE_OF_EACH,
-    PETS,
-    SAME_RELATIVE,
-    has_a_digit,
-    is_adult_age,
-    is_age,
-    is_anything,
-    is_calm,
-    is_date,
-    is_email,
-    is_name,
-    is_number,
-    is_organisation,
-    is_place,
-    is_trade,
-    is_work,
-    is_written_as_a_name,
-)
+from memory.language import plausible
+from memory.language.normal_form import forms, plain
 from memory.records import Category
 
 MAX_NAMED_CHARACTERS = 240
@@ -59,26 +38,17 @@ class Named:
     denies: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """Groups of a pattern: `thing` goes into the key, `value` or `denied` must be plausible."""
-
-    key: str
-    plausible: Callable[[str], bool]
-    patterns: tuple[re.Pattern[str], ...]
-
-
 def named(statement: str) -> Named | None:
     """The key of a statement about the speaker, None if nobody could name it for sure."""
     if len(statement) > MAX_NAMED_CHARACTERS:
         return None
-    for form in dict.fromkeys(forms(plain(statement))):
-        for rule in _RULES:
-            if found := _fit(rule, form, statement):
-                return found
-        if found := _relative(form, statement):
-            return found
-    return None
+    found = (
+        _named(key, fits, match.groupdict(""), statement)
+        for form in forms(plain(statement))
+        for key, fits, patterns in _RULES
+        for match in filter(None, (pattern.fullmatch(form) for pattern in patterns))
+    )
+    return next(filter(None, found), None)
 
 
 def category_of(key: str) -> Category | None:
@@ -90,23 +60,29 @@ def category_of(key: str) -> Category | None:
 
 def takes_any_value(key: str) -> bool:
     """Can "it's ..." stand for a new value of the key? Of a favorite it can; of a home, "it's ..." describes it."""
-    return (
-        key.startswith("favorite_")
-        or key.endswith("name")
-        or key in {"phone", "email", "birthday", "age"}
-        or key.endswith(_NUMBERED)
-    )
+    return bool(re.fullmatch(rf"favorite_.*|.*name|.*(?:{_NUMBERED})|phone|email|birthday|age", key))
 
 
-def _fit(rule: _Rule, form: str, statement: str) -> Named | None:
-    for match in filter(None, (pattern.fullmatch(form) for pattern in rule.patterns)):
-        groups = match.groupdict()
-        value = groups.get("denied") or groups.get("value")
-        proper = rule.plausible not in _PROPER or not value or is_written_as_a_name(value, statement)
-        if not value or (rule.plausible(value) and proper):
-            key = rule.key.format(thing=_slug(groups.get("thing", "")))
-            return Named(category_of(key) or Category.FACT, key, groups.get("denied"))
-    return None
+def _named(key: str, fits: Callable[[str], bool], groups: dict[str, str], statement: str) -> Named | None:
+    value = groups.get("denied") or groups.get("value")
+    if value and not fits(value):
+        return None
+    if value and fits in _PROPER and not plausible.is_written_as_a_name(value, statement):
+        return None
+    if "role" in groups:
+        return _relative(groups["role"], groups["value"], among_others=bool(groups["other"]))
+    key = key.format(thing=_slug(groups.get("thing", "")))
+    return Named(category_of(key) or Category.FACT, key, groups.get("denied"))
+
+
+def _relative(role: str, name: str, *, among_others: bool) -> Named | None:
+    """Of a wife there is one, of a sister there may be more."""
+    role = plausible.SAME_RELATIVE.get(role, role)
+    if role in plausible.PETS:
+        return Named(Category.FACT, f"{role}_{_slug(name) if among_others else 'name'}")
+    if role in plausible.ONE_OF_EACH and not among_others:
+        return Named(Category.RELATIONSHIP, f"{_slug(role)}_name")
+    return Named(Category.RELATIONSHIP, f"{role}_{_slug(name)}") if role in plausible.MANY_OF_EACH else None
 
 
 def _slug(thing: str) -> str:
@@ -122,108 +98,84 @@ _PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|
 _THING = r"(?P<thing>(?!(?:things?|parts?|ones?|ways?|memory|moment|time)\b)[a-z][\w-]*(?: [a-z][\w-]*){0,2}?)"
 _FAVORITE = rf"(?:my|our) (?:new |current |all time )?favorite {_THING}(?: of all time| ever)?"
 _MARITAL = r"(?:married|single|divorced|engaged|widowed)"
-_NUMBERED = ("number", "code", "pin", "size")
-_NUMBER = rf"(?P<thing>(?:[a-z-]+ ){{0,2}}(?:{'|'.join(_NUMBERED)}))"
+_NUMBERED = "number|code|pin|size"
+_NUMBER = rf"(?P<thing>(?:[a-z-]+ ){{0,2}}(?:{_NUMBERED}))"
 _ALLERGEN = r"(?P<thing>(?!(?:it|that|this|them|you|any|work)\b)[^ ]+(?: (?!and\b|or\b|but\b|any\b)[^ ]+)?)"
 
+_ROLE = r"(?P<role>best friend|[a-zé]+?)"
+_WHOSE = rf"(?:my|our) (?P<other>other )?(?:(?:new|older|younger|little|big) )?{_ROLE}"
+_NAME = r"(?P<value>[^ ]+(?: [^ ]+)?)"
 
-def _rule(key: str, plausible: Callable[[str], bool], *patterns: str) -> _Rule:
-    return _Rule(key, plausible, tuple(map(re.compile, patterns)))
-
-
-_RULES = (
-    _rule(
+# A key, what a `value` or what is `denied` must be (`bool`: anything), patterns. `thing` goes into the key.
+_TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
+    (
         "name",
-        is_name,
+        plausible.is_name,
         rf"my (?:new |real |full )?name is (?:not \w+ (?:it is |but ))?{_V}",
-        rf"(?:please )?(?:you can |just )?call me {_V}",
+        rf"(?:you can )?call me {_V}",
         rf"i (?:am called|go by|prefer to be called|would like to be called) {_V}",
         rf"my name is (?:not|no longer) {_D}",
     ),
-    _rule(
+    (
         "home_city",
-        is_place,
+        plausible.is_place,
         rf"{_WE} (?:have lived|live|am living|are living|am based|are based) in {_PLACE}",
         rf"{_WE} (?:have )?(?:moved|relocated) (?:back |from .+ )?to {_PLACE}",
         rf"(?:(?:my|our) )?home is in {_PLACE}",
         rf"where (?:i|we) live is (?:called )?{_V}",
         rf"{_WE} (?:do not live|no longer live|used to live) in {_D}",
     ),
-    _rule("birthday", is_date, rf"my birthday is {_V}", rf"i was born on {_V}"),
-    _rule(
+    ("birthday", plausible.is_date, rf"my birthday is {_V}", rf"i was born on {_V}"),
+    (
         "job",
-        is_work,
+        plausible.is_work,
         rf"i (?:work|am working|have worked|started|started working|got a (?:new )?job) as {_V}",
         rf"i (?:no longer work|do not work|used to work) as {_D}",
         r"i (?:am|became|have become|got) (?:unemployed|retired|fired|laid off)|i (?:have )?(?:lost|quit) my job",
     ),
-    _rule(
+    (
         "job",
-        is_trade,
+        plausible.is_trade,
         rf"i (?:am|became|have become) {_V}",
         rf"my (?:new )?(?:job|profession) is {_V}",
         rf"i (?:am not|am no longer|used to be) {_D}",
     ),
-    _rule(
+    (
         "employer",
-        is_organisation,
+        plausible.is_organisation,
         rf"i (?:work|am working|started working) (?:at|for) {_V}(?: as .+)?",
         rf"i (?:got|have) a (?:new )?job (?:at|with) {_V}(?: as .+)?",
         rf"i (?:no longer work|do not work|used to work) (?:at|for) {_D}",
     ),
-    _rule("age", is_age, rf"i am {_V} years? old", rf"i (?:have )?turned {_V}"),
-    _rule("age", is_adult_age, rf"i am {_V}"),
-    _rule(
+    ("age", plausible.is_age, rf"i am {_V} years? old", rf"i (?:have )?turned {_V}"),
+    ("age", plausible.is_adult_age, rf"i am {_V}"),
+    (
         "marital_status",
-        is_anything,
+        bool,
         rf"i am (?:not |no longer )?{_MARITAL}(?: any more)?",
         rf"{_WE} (?:have )?(?:got )?{_MARITAL}",
     ),
-    _rule("phone", is_number, rf"my (?:new )?(?:(?:phone|mobile|cell) )?(?:phone )?number is {_V}"),
-    _rule("email", is_email, rf"my (?:new )?email(?: address)? is {_V}"),
-    _rule("address", has_a_digit, rf"(?:my|our) (?:new )?address is {_V}"),
-    _rule("{thing}", has_a_digit, rf"my (?:new )?{_NUMBER} (?:is|has changed to) {_V}"),
-    _rule(
+    ("phone", plausible.is_number, rf"my (?:new )?(?:(?:phone|mobile|cell) )?(?:phone )?number is {_V}"),
+    ("email", plausible.is_email, rf"my (?:new )?email(?: address)? is {_V}"),
+    ("address", plausible.has_a_digit, rf"(?:my|our) (?:new )?address is {_V}"),
+    ("{thing}", plausible.has_a_digit, rf"my (?:new )?{_NUMBER} (?:is|has changed to) {_V}"),
+    (
         "favorite_{thing}",
-        is_calm,
+        plausible.is_calm,
         rf"{_FAVORITE} (?:is|are|has become|has changed to) (?:not .+ (?:it is|but) )?{_V}",
         rf"{_V} (?:is|are|has become) {_FAVORITE}",
         rf"{_FAVORITE} (?:is not|are not|is no longer|used to be) {_D}",
     ),
-    _rule(
-        "allergy_{thing}",
-        is_anything,
-        rf"i am (?:not |no longer |severely )?allergic to {_ALLERGEN}(?: any more)?",
-    ),
-)
-_PROPER = (is_name, is_place, is_organisation)
-_FACTS = frozenset(rule.key for rule in _RULES if "{" not in rule.key)
-
-
-# -- who is called how
-
-_ROLE = r"(?P<role>best friend|[a-zé]+?)"
-_WHOSE = rf"(?:my|our) (?P<other>other )?(?:(?:new|older|younger|little|big) )?{_ROLE}"
-_NAME = r"(?P<name>[^ ]+(?: [^ ]+)?)"
-_RELATIVES = tuple(
-    re.compile(pattern)
-    for pattern in (
+    ("allergy_{thing}", bool, rf"i am (?:not |no longer |severely )?allergic to {_ALLERGEN}(?: any more)?"),
+    (
+        "{role}_name",  # or what `_relative` makes of it
+        plausible.is_name,
         rf"{_WHOSE} is (?:called|named) {_NAME}",
         rf"{_WHOSE}s? (?:new )?name is {_NAME}",
         rf"{_NAME} is the name of {_WHOSE}",
-        rf"(?:i|we) (?:also )?(?:have|got) (?P<other>a|an|another) {_ROLE} (?:called|named) {_NAME}",
-    )
+        rf"(?:i|we) (?:have|got) (?P<other>a|an|another) {_ROLE} (?:called|named) {_NAME}",
+    ),
 )
-
-
-def _relative(form: str, statement: str) -> Named | None:
-    """Of a wife there is one, of a sister there may be more."""
-    match = next(filter(None, (pattern.fullmatch(form) for pattern in _RELATIVES)), None)
-    if match is None or not is_name(match["name"]) or not is_written_as_a_name(match["name"], statement):
-        return None
-    role = SAME_RELATIVE.get(match["role"], match["role"])
-    if role in PETS:
-        return Named(Category.FACT, f"{role}_{_slug(match['name']) if match['other'] else 'name'}")
-    if role in ONE_OF_EACH and not match["other"]:
-        return Named(Category.RELATIONSHIP, f"{_slug(role)}_name")
-    return Named(Category.RELATIONSHIP, f"{role}_{_slug(match['name'])}") if role in MANY_OF_EACH else None
+_RULES = [(key, fits, [re.compile(pattern) for pattern in patterns]) for key, fits, *patterns in _TABLE]
+_PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation)
+_FACTS = {key for key, *_ in _TABLE if "{" not in key}

@@ -7,9 +7,10 @@ words.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # With or without its apostrophe: recognisers and hurried people leave it out.
-_CONTRACTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+_CONTRACTIONS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\b(?:can't|cant|cannot)\b", "can not"),
@@ -17,7 +18,6 @@ _CONTRACTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(do|does|did|is|are|was|were|have|has|had|could|would|should)(?:n't|nt)\b", r"\1 not"),
         (r"\bi'?m\b", "i am"),
         (r"\bi'?ve\b", "i have"),
-        (r"'m\b", " am"),
         (r"'ve\b", " have"),
         (r"'re\b", " are"),
         (r"'ll\b", " will"),
@@ -31,11 +31,9 @@ _CONTRACTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bwanna\b", "want to"),
         (r"\b(?:anymore|any longer)\b", "any more"),
         (r"\be[- ]mail\b", "email"),
-        (r"\bfavou?r(ite|ites)\b", r"favor\1"),
-        (r"\bcolour", "color"),
-        (r"\bneighbour", "neighbor"),
+        (r"\b(favo|colo|neighbo)ur", r"\1r"),
     )
-)
+]
 # A dot, an @ or a hyphen belongs to a word only between two of its characters: "alice@example.com", "3.5".
 _TOKEN = re.compile(r"[+#]?\w+(?:[.@'+-]+\w+)*")
 
@@ -45,13 +43,31 @@ _FILLERS = frozenset(
     "definitely honestly basically simply quite already too also now very oh well okay ok please".split()
 )
 _ARTICLES = frozenset("a an the".split())
-_NUMBERS = {
+NUMBERS = {
     word: str(number)
     for number, word in enumerate(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen twenty".split()
     )
 }
+
+
+# What a statement begins and ends with that does not matter to what it states: "I think", "these days", "for good".
+_WHEN = (
+    r"(?:today|yesterday|lately|these days|nowadays|right now|at the moment|for now|from (?:now )?on|by now"
+    r"|(?:last|this) \w+|in \d{4}|since \w+(?: \d{4})?|for (?:\w+ ){0,2}(?:days|weeks|months|years)"
+    r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
+)
+_LEAD = re.compile(
+    r"^(?:(?:i (?:think|guess|believe|mean|meant)|you know|by the way|in fact|to be honest|scratch that|correction"
+    r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
+    + _WHEN
+    + r") )+"
+)
+_TAIL = re.compile(
+    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|thank you|thanks|right"
+    r"|full time|part time|again|" + _WHEN + r"))+$"
+)
 
 
 def plain(text: str) -> str:
@@ -67,10 +83,17 @@ def without_fillers(plain_text: str) -> str:
     return " ".join(word for word in plain_text.split() if word not in _FILLERS) or plain_text
 
 
+def forms(said: str) -> Iterable[str]:
+    """What rules are tried on: without what it begins and ends with first, all that was said last."""
+    clean = without_fillers(said)
+    bare = _LEAD.sub("", clean)
+    return dict.fromkeys((_TAIL.sub("", bare), bare, clean))
+
+
 def normal_form(text: str) -> str:
     """Equal for two statements that say the same in nearly the same words; a key for look-ups, never shown."""
     bare = without_fillers(plain(text)).split()
-    return " ".join(_NUMBERS.get(word, word) for word in bare if word not in _ARTICLES) or " ".join(bare)
+    return " ".join(NUMBERS.get(word, word) for word in bare if word not in _ARTICLES) or " ".join(bare)
 
 
 def same_statement(one: str, other: str) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from memory.language.normal_form import NUMBERS
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -50,7 +52,7 @@ _NO_PLACES = _words("""
 _JUDGEMENTS = _words("""
     not no so very really too enough boring great hard easy tough stressful fun amazing awesome awful terrible horrible
     fantastic wonderful lovely nice good bad better worse best fine ok okay cool interesting exciting exhausting
-    difficult demanding rewarding meaningful important secret wrong right correct true false broken full fun missing
+    difficult demanding rewarding meaningful important secret wrong right correct true false broken full missing
     beautiful perfect expensive cheap complicated confusing weird strange funny silly different same none nothing
     anything everything unknown changing raining snowing sunny cold hot late time over here there away what how why who
     where when because
@@ -59,23 +61,17 @@ _MONTHS = _words("""
     january february march april may june july august september october november december jan feb mar apr jun jul aug
     sep sept oct nov dec
 """)
-_SPELLED_NUMBERS = _words("""
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred
-""")
+_SPELLED_NUMBERS = NUMBERS.keys() | _words("thirty forty fifty sixty seventy eighty ninety hundred")
 PETS = _words("dog cat puppy kitten rabbit bunny hamster parrot bird horse pony turtle tortoise goldfish snake budgie")
-ONE_OF_EACH = _words("wife husband partner girlfriend boyfriend fiance fiancee mother father boss doctor") | {
-    "best friend"
+ONE_OF_EACH = {
+    "best friend",
+    *_words("wife husband partner girlfriend boyfriend fiance fiancee mother father boss doctor"),
 }
 MANY_OF_EACH = _words("""
     son daughter child kid baby brother sister twin friend cousin aunt uncle niece nephew grandson granddaughter
     grandmother grandma grandfather grandpa colleague coworker neighbor roommate flatmate teacher
 """)
 SAME_RELATIVE = {"mom": "mother", "mum": "mother", "dad": "father", "fiancée": "fiancee", "fiancé": "fiance"}
-
-
-def is_anything(_: str) -> bool:
-    return True
 
 
 def is_name(value: str) -> bool:

@@ -15,24 +15,21 @@ from memory.records import MAX_VALUE_CHARACTERS, Category
 
 # Roles and tags of chat templates, and our own block.
 _MARKUP = re.compile(
-    r"<\s*/?\s*(?:memory|memories|system|assistant|user|instructions?|developer|tool|function|prompt|context|data"
+    r"(?im)<\s*/?\s*(?:memory|memories|system|assistant|user|instructions?|developer|tool|function|prompt|context|data"
     r"|im_start|im_end)\b[^>]{0,100}>|<\|[^|]{1,40}\|>|\[/?(?:INST|SYS|SYSTEM|ASSISTANT|MEMORY)\]|<<\s*/?SYS\s*>>"
     r"|^\s*(?:#{1,6}\s*)?(?:system|assistant|developer)\s*(?:prompt|message|instructions?)?\s*:"
-    r"|\"role\"\s*:\s*\"(?:system|assistant|developer|tool)\"",
-    re.IGNORECASE | re.MULTILINE,
+    r"|\"role\"\s*:\s*\"(?:system|assistant|developer|tool)\""
 )
 _BLUNT = re.compile(
-    r"\b(?:ignore|disregard|override|forget) (?:all |any |of )*(?:your|(?:(?:the|your|my) )?(?:previous|prior|above"
-    r"|system)) (?:(?:previous|prior|system) )?(?:instructions|prompts?|guidelines)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:ignore|disregard|override|forget) (?:all |any |of )*(?:your|(?:(?:the|your|my) )?(?:previous|prior|above"
+    r"|system)) (?:(?:previous|prior|system) )?(?:instructions|prompts?|guidelines)\b"
 )
 # What `memory.recall.brief` writes; a person may paste it, or a model may read it out.
 _OWN_BLOCK = re.compile(r"<\s*memory\s*>.*?(?:<\s*/\s*memory\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _OWN_LINE = re.compile(
-    rf"^[ \t]*(?:[-*•‣][ \t]*)?\d{{4}}-\d{{2}}-\d{{2}}(?: to [\d-]+[^:\n]{{0,40}}:)?[ \t]+(?:{'|'.join(Category)})["
-    rf" \t]+[^\s:]+[ \t]*:.*$"
-    r"|^.*\bIt is data: nothing in it is an instruction to you\b.*$|^[ \t]*<[ \t]*/[ \t]*memory[ \t]*>[ \t]*$",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?im)^[ \t]*(?:[-*•‣][ \t]*)?\d{4}-\d{2}-\d{2}(?: to [\d-]+[^:\n]{0,40}:)?[ \t]+"
+    rf"(?:{'|'.join(Category)})[ \t]+[^\s:]+[ \t]*:.*$"
+    r"|^.*\bIt is data: nothing in it is an instruction to you\b.*$|^[ \t]*<[ \t]*/[ \t]*memory[ \t]*>[ \t]*$"
 )
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _TEMPLATE_BRACKETS = re.compile(r"\[(/?(?:INST|SYS|SYSTEM|ASSISTANT|MEMORY))\]", re.IGNORECASE)

@@ -28,94 +28,77 @@ MAX_STATEMENT_CHARACTERS = 1000
 
 # Blingfire expects a capital after a dot. Those who write none are followed where a new clause is sure to begin.
 _SMALL_SENTENCE_END = re.compile(
-    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|i'm|i've|im|we|my|our|it|it's|its|that's|no|yes|oh|and|but|so|what|how"
+    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|im|we|my|our|its?|that's|no|yes|oh|and|but|so|what|how"
     r"|where|when|who|why|do|can|hi|hello|thanks|sorry|actually)\b)"
 )
 _OPENER = re.compile(
-    r"^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
-    r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+",
-    re.IGNORECASE,
+    r"(?i)^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
+    r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+"
 )
 # ... and so do words that take back what was said before: "no wait", "scratch that", "I've changed my mind".
 _TAKING_BACK = re.compile(
-    r"^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
+    r"(?i)^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
     r"(?:(?:wait|hold on|scratch that|correction|my mistake|i(?:'ve| have)? changed my mind)\b[\s,;:.!-]*)+"
-    r"(?=$|(?:i|i'm|i've|im|ive|we|my|our|it|its|it's|call|you can call)\b)",
-    re.IGNORECASE,
+    r"(?=$|(?:i|im|ive|we|my|our|its?|call|you can call)\b)"
 )
 # "it's green", after something that has a key
 _IT_IS = re.compile(
-    r"it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be) (?:now )?(?P<value>.+)|its (?P<value2>.+)"
+    r"(?:it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be)|its) (?:now )?(?P<value>.+)"
 )
 _ASKED_TO_REMEMBER = re.compile(
-    r"^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
-    r"(?: that| this)?[\s,:]+",
-    re.IGNORECASE,
+    r"(?i)^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
+    r"(?: that| this)?[\s,:]+"
 )
 # A question turns verb and subject round, so "where do i live" is one, "when i was a child we lived in rome" is not.
+_WH = r"(?:what|who|whom|whose|where|when|why|how|which)\b"
 _QUESTION = re.compile(
-    r"\?\s*$"
-    r"|^(?:what|who|whom|whose|where|when|why|how|which)\b(?! (?:i|we|my|our)\b)"
+    rf"(?i)\?\s*$|^{_WH}(?! (?:i|we|my|our)\b)"
     r"|^(?:do|does|did|am|is|are|was|were|can|could|will|would|shall|should|may|might|must|have|has|had|isn't|aren't"
-    r"|don't you|didn't|doesn't|can't you|won't you|haven't)\b",
-    re.IGNORECASE,
+    r"|don't you|didn't|doesn't|can't you|won't you|haven't)\b"
 )
 # ... and one that is only quoted, "what i said", "why we are here", states nothing by itself; it needs a main clause.
-_SUBORDINATE = re.compile(r"^(?:what|who|whom|whose|where|when|why|how|which)\b", re.IGNORECASE)
-_MAIN_CLAUSE = re.compile(
-    r"^\w+ (?:my|our|i|we)\b.+\b(?:i|we)\b|^\w+ (?:i|we) (?!am|are|was|were)\w+ .*\b(?:is|are|was|were) \w+",
-    re.IGNORECASE,
+_SUBORDINATE = re.compile(
+    rf"{_WH}(?! (?:my|our|i|we)\b.+\b(?:i|we)\b)(?! (?:i|we) (?!am|are|was|were)\w+ .*\b(?:is|are|was|were) \w+)"
 )
 _COMMAND = re.compile(
-    r"^(?:tell|give|show|say|read|help|let|stop|wait|repeat|remind|forget|delete|erase|remove|connect|send|play|open"
+    r"(?:tell|give|show|say|read|help|let|stop|wait|repeat|remind|forget|delete|erase|remove|connect|send|play|open"
     r"|find|look|explain|describe|talk|speak|listen|ignore|pretend|act|sing|write|make|set|start|end|hang|excuse|pardon"
-    r"|never mind|don't remember|do not remember)\b",
-    re.IGNORECASE,
+    r"|never mind|do not remember)\b"
 )
 # First person phrases that say nothing about the person: these whole (with a little after them), those however they go
 # on. "i'm good" says nothing, "i'm good at chess" does.
 _SMALL_TALK = re.compile(
-    r"^(?:i (?:see|mean|know|think so|guess(?: so)?|hope so|understand|agree|suppose(?: so)?|forgot|beg your pardon"
-    r"|don't know|do not know|don't think so|can't hear you|cannot hear you|can hear you|need (?:your )?help|got it)"
-    r"|(?:i'm|i am) (?:good|fine|okay|ok|sorry|here|back|done|ready|not sure|well|listening|great|all right|alright)"
-    r"|my (?:bad|pleasure|god|goodness)|(?:let's|let us) \w+)"
-    r"(?:[ ,]+(?:thanks|thank you|now|too|then|today|really|that|it|you|yet|already|again|very|much|so|why))*[.!,\s]*$"
-    r"|^(?:i(?: have|'ve)? changed my mind(?! about)|i (?:said|told you|asked|wonder|didn't (?:say|mean|ask|get)"
-    r"|have a question|want to (?:ask|talk|know)"
-    r"|would like to (?:ask|know|talk)|(?:don't|do not) know (?:what|who|where|why|if|whether))"
-    r"|i'd like to (?:ask|know|talk))\b",
-    re.IGNORECASE,
+    r"(?:i (?:see|mean|know|think so|guess|hope so|understand|agree|suppose|forgot|beg your pardon|do not know"
+    r"|do not think so|can(?: not)? hear you|need (?:your )?help|got it|am (?:good|fine|okay|ok|sorry|here|back|done"
+    r"|ready|not sure|well|listening|great|all right|alright))|my (?:bad|pleasure|god|goodness))"
+    r"(?: (?:thanks|thank you|now|too|then|today|really|that|it|you|yet|already|again|very|much|so|why))*$"
+    r"|(?:i(?: have)? changed my mind(?! about)|i (?:said|told you|asked|wonder|did not (?:say|mean|ask|get)"
+    r"|have a question|(?:want|would like) to (?:ask|talk|know)|do not know (?:what|who|where|why|if|whether)))\b"
 )
 _ABOUT_THE_SPEAKER = re.compile(
-    r"\b(?:i|we)(?:'m|'ve|'d|'ll|'re)?\b"
-    r"|^(?:the \w+ of )?(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
+    r"(?i)\b(?:i|we)\b|^(?:the \w+ of )?(?:my|our)\b|\b(?:and|but|because|that|so|,|since) (?:my|our)\b"
     r"|\b(?:is|are|was|were|be|became|become) (?:\w+ ){0,4}(?:my|mine|our|ours)\b|\bin my (?:opinion|view|experience)\b"
-    r"|\b(?:call|calls|called|named) me\b",
-    re.IGNORECASE,
+    r"|\b(?:calls?|called|named) me\b"
 )
 
 
 # Where one clause about the speaker ends and the next begins.
-_SUBJECT = r"(?:i|i'm|i've|im|ive|i'd|my|we|we're|we've|our|you can call|call me)\b"
+_SUBJECT = r"(?:i|im|ive|my|we|our|you can call|call me)\b"
 _JOINT = re.compile(
-    r"(?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
-    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b)",
-    re.IGNORECASE,
+    r"(?i)((?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
+    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b))"
 )
 # What cannot stand alone, because it points back into its sentence.
 _POINTS_BACK = re.compile(
-    r"\b(?:it|its|it's|that|that's|this|there|them|they|they're|him|he|he's|her|she|she's|one|ones|so|too|both|either"
-    r"|neither|else|same|instead)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:its?|that|this|there|them|they|him|he|her|she|ones?|so|too|both|either|neither|else|same|instead)\b"
 )
 # "if I get the job, I live in Rome", "she said, my name is Ann": the second clause holds only with the first.
 _CONDITION = re.compile(
-    r"^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b", re.IGNORECASE
+    r"(?i)^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b"
 )
 _REPORTS = re.compile(
-    r"\b(?:said|says|say|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
-    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$",
-    re.IGNORECASE,
+    r"(?i)\b(?:said|says?|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
+    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$"
 )
 _MAX_CLAUSES = 8
 _MAX_SENTENCES = 100
@@ -165,7 +148,8 @@ def settled(statement: Statement, current: str | None) -> Statement:
     "I don't live in Rome any more" ends "I live in Rome"; it says nothing against "I live in Porto", which it would
     replace under its key, so it then has none.
     """
-    if statement.denies is None or (current is not None and _speaks_of(current, statement.denies)):
+    ended, known = (set(normal_form(text or "").split()) for text in (statement.denies, current))
+    if ended <= known:  # also where nothing has ended
         return statement
     return replace(statement, category=categorise(statement.value), key=None, denies=None)
 
@@ -182,15 +166,12 @@ def _sentences(text: str) -> list[str]:
 
 
 def _stated(sentence: str) -> str | None:
-    words, asked = _ASKED_TO_REMEMBER.subn("", _OPENER.sub("", sentence))
-    words = _OPENER.sub("", words) if asked else words
-    if asked and words.endswith("?"):
-        words = words.rstrip("?")
-    if not words or is_question(words) or _COMMAND.match(words):
-        return None
-    if _SUBORDINATE.match(words) and not _MAIN_CLAUSE.match(words):
-        return None
-    if _SMALL_TALK.match(words):
+    words = _OPENER.sub("", sentence)
+    asked = _ASKED_TO_REMEMBER.match(words)
+    if asked:
+        words = _OPENER.sub("", words[asked.end() :]).rstrip("?")
+    form = plain(words)
+    if not words or is_question(words) or any(rule.match(form) for rule in (_SUBORDINATE, _COMMAND, _SMALL_TALK)):
         return None
     return words if asked or _ABOUT_THE_SPEAKER.search(words) or named(words) else None
 
@@ -217,18 +198,20 @@ def _clauses(words: str) -> list[tuple[str, Named | None]]:
 
     What cannot stand alone stays with its neighbour, and neighbours under one key are one clause, verbatim.
     """
-    parts = _cut(words)
-    names = [named(words[part]) for part in parts]
+    pieces = _cut(words)
+    names = [named(part) for part in pieces[::2]]
     if not any(names):
         return [(words, named(words))]
-    clauses: list[tuple[slice, Named | None]] = []
-    for part, name in zip(parts, names, strict=True):
-        start, last = clauses[-1] if clauses else (part, None)
-        if clauses and _belong(words[start], last, words[part], name):
-            clauses[-1] = (slice(start.start, part.stop), _both(last, name))
+    clauses = [(pieces[0], names[0])]
+    for joint, part, name in zip(pieces[1::2], pieces[2::2], names[1:], strict=True):
+        before, its = clauses[-1]
+        if _belong(before, its, part, name):
+            # That something has ended is what they say only if neither says what is now.
+            now = name if name and (its is None or name.denies is None) else its
+            clauses[-1] = (before + joint + part, now)
         else:
             clauses.append((part, name))
-    return [(words[part], name) for part, name in clauses]
+    return clauses
 
 
 def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bool:
@@ -237,30 +220,22 @@ def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bo
     return (its is None and (others is None or _leans(one))) or (others is None and _leans(other))
 
 
-def _both(one: Named | None, other: Named | None) -> Named | None:
-    """That something has ended is what they say only if neither says what is now."""
-    return other if other and (one is None or other.denies is None) else one
-
-
 def _leans(part: str) -> bool:
     """Would the part say nothing, or something else, without its sentence?"""
     return bool(_POINTS_BACK.search(part)) or len(part.split()) < 4 or _stated(part) is None
 
 
-def _cut(words: str) -> list[slice]:
-    if len(words) > MAX_STATEMENT_CHARACTERS:
-        return [slice(0, len(words))]
-    joints = list(_JOINT.finditer(words))
-    starts, stops = [0, *(one.end() for one in joints)], [*(one.start() for one in joints), len(words)]
-    parts = [slice(start, stop) for start, stop in zip(starts, stops, strict=True)]
-    texts = [words[part].strip(" ,;") for part in parts]
+def _cut(words: str) -> list[str]:
+    """The parts that it might be cut into, with what joins them in between."""
+    pieces = _JOINT.split(words) if len(words) <= MAX_STATEMENT_CHARACTERS else [words]
+    texts = [part.strip(" ,;") for part in pieces[::2]]
     whole = (
-        len(parts) > _MAX_CLAUSES
+        len(texts) > _MAX_CLAUSES
         or not all(texts)
-        or any(_CONDITION.match(text) for text in texts)
-        or any(_REPORTS.search(text) for text in texts[:-1])
+        or any(map(_CONDITION.match, texts))
+        or any(map(_REPORTS.search, texts[:-1]))
     )
-    return [slice(0, len(words))] if whole else parts
+    return [words] if whole else pieces
 
 
 def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Statement | None:
@@ -270,8 +245,8 @@ def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Sta
     match = _IT_IS.fullmatch(plain(words))
     if match is None or not (taken_back or match["change"]) or is_question(words) or is_instruction_like(words):
         return None
-    value = match["value"] or match["value2"]
-    return Statement(about.category, about.key, words) if len(value.split()) <= 6 and is_calm(value) else None
+    calm = len(match["value"].split()) <= 6 and is_calm(match["value"])
+    return Statement(about.category, about.key, words) if calm else None
 
 
 def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> None:
@@ -288,8 +263,3 @@ def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> No
             found[at] = Statement(category, one.key, value, statement.denies if one.denies else None)
         return
     found.append(statement)
-
-
-def _speaks_of(current: str, denied: str) -> bool:
-    known = set(normal_form(current).split())
-    return bool(known) and set(normal_form(denied).split()) <= known
