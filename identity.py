@@ -241,11 +241,10 @@ class Binding:
         Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
         """
         user = session_user(identity, kind=kind)
-        if self._closed or self._user:
-            if self.user != user:
-                raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
-            return self.user
-        self._user = user
+        if self.state is BindingState.UNBOUND:
+            self._user = user
+        if self.user != user:
+            raise WrongSessionUser("this job is already bound to another user; a job never changes its user")
         return user
 
     @contextmanager
@@ -268,7 +267,6 @@ class Binding:
 
 _in_context: ContextVar[Binding | None] = ContextVar("rapport_binding", default=None)
 _ON_JOB = "rapport.binding"
-_OTHER_JOB = "another job's context is running inside this job"
 
 
 def open_binding(ctx: JobContext) -> Binding:
@@ -277,9 +275,7 @@ def open_binding(ctx: JobContext) -> Binding:
     Call it as the entrypoint's first statement: `connect()` freezes the context that room callbacks and text
     turns will see, so a ContextVar set after it is lost to them.
     """
-    binding = Binding(ctx)
-    _in_context.set(binding)
-    ctx.proc.userdata[_ON_JOB] = binding
+    binding = ctx.proc.userdata[_ON_JOB] = open_seat(ctx)
     return binding
 
 
@@ -300,26 +296,23 @@ def current_user() -> SessionUser:
     Looks in the ContextVar, then on the job. Raises `NoSessionUser` when nobody is bound, `WrongSessionUser` when
     the two disagree.
     """
-    binding = _binding_in_force()
+    binding, job = _of_the_context(), _current_job()
+    if job and not (binding and binding.job):
+        on_job: Binding | None = job.proc.userdata.get(_ON_JOB)
+        if binding and on_job and on_job.user != binding.user:
+            raise WrongSessionUser("the context and the job are bound to different users")
+        binding = binding or on_job
     if binding is None:
         raise NoSessionUser("nobody is bound here: call set_session_user(identity), or run inside a bound job")
     return binding.user
 
 
-def _binding_in_force() -> Binding | None:
-    in_context, job = _in_context.get(), _current_job()
-    if job is None:
-        return in_context
-    on_job: Binding | None = job.proc.userdata.get(_ON_JOB)
-    if in_context is None or in_context is on_job:
-        return on_job
-    if in_context.job is job:
-        return in_context
-    if in_context.job is not None:
-        raise WrongSessionUser(_OTHER_JOB)
-    if on_job is not None and on_job.user != in_context.user:
-        raise WrongSessionUser("the context and the job are bound to different users")
-    return in_context
+def _of_the_context() -> Binding | None:
+    """The binding in the ContextVar. It is the running job's, a script's, or there is none."""
+    binding, job = _in_context.get(), _current_job()
+    if binding and job and binding.job not in (None, job):
+        raise WrongSessionUser("another job's context is running inside this job")
+    return binding
 
 
 def _current_job() -> JobContext | None:
@@ -337,23 +330,19 @@ def set_session_user(identity: str) -> UUID:
     In a plain script or test it may be called again to switch user. Inside a job it fills the job's own binding,
     and another user raises `WrongSessionUser`. Raises `IdentityError` for an unusable identity.
     """
-    job = _current_job()
-    if job is None:
-        binding = Binding()
-        binding.bind(identity)
-        _in_context.set(binding)
-        return binding.user.uuid
-    return _binding_to_fill(job, identity).bind(identity).uuid
+    if job := _current_job():
+        return _binding_to_fill(job, identity).bind(identity).uuid
+    user = session_user(identity)
+    _in_context.set(Binding(user=user))
+    return user.uuid
 
 
 def _binding_to_fill(job: JobContext, identity: str) -> Binding:
     """The binding of the running job, made if it has none."""
-    in_context: Binding | None = _in_context.get()
-    if in_context is not None and in_context.job is job:
+    in_context = _of_the_context()
+    if in_context and in_context.job:
         return in_context
-    if in_context is not None and in_context.job is not None:
-        raise WrongSessionUser(_OTHER_JOB)
-    if in_context is not None and in_context.user != session_user(identity):
+    if in_context and in_context.user != session_user(identity):
         raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
     return job.proc.userdata.get(_ON_JOB) or open_binding(job)
 

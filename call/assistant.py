@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Coroutine
+from typing import Any, Concatenate, ParamSpec
 
 from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
 from livekit.agents.llm.chat_context import Instructions
@@ -26,6 +28,29 @@ from voice.failure import patiently
 
 log = logging.getLogger("rapport")
 
+P = ParamSpec("P")
+
+
+def _answering(
+    tool: Callable[Concatenate[Assistant, P], Awaitable[str]],
+) -> Callable[Concatenate[Assistant, P], Coroutine[Any, Any, str]]:
+    """Where the tool fails, it says so in words that the model can pass on, so that nobody is told it was done."""
+
+    @functools.wraps(tool)
+    async def answer(agent: Assistant, /, *args: P.args, **arguments: P.kwargs) -> str:
+        try:
+            with agent.binding.entered():
+                return await tool(agent, *args, **arguments)
+        except MemoryOff:
+            return prompts.MEMORY_IS_OFF
+        except (StoreError, NoSessionUser, WrongSessionUser) as error:
+            log.error("[MEMORY FAILED] %s", error)
+            return prompts.MEMORY_FAILED
+        except ValueError as error:
+            return f"Not done: {error}."
+
+    return answer
+
 
 class Assistant(Agent):
     """Whatever it reads or writes is its binding's user's."""
@@ -40,7 +65,7 @@ class Assistant(Agent):
     ) -> None:
         self._memory = services.memory
         self._apologise = apologise
-        self._binding = binding
+        self.binding = binding
         self._remembering = remembering
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
@@ -68,7 +93,7 @@ class Assistant(Agent):
             shaped = for_model(
                 chat_ctx,
                 standing=self._situation(),
-                brief=self._brief if with_memory else _nothing,
+                brief=self._brief if with_memory else lambda _question, _said: "",
                 in_short=self._in_short,
                 forgotten_at=self._remembering.forgotten_at,
                 left_out=left_out,
@@ -79,6 +104,7 @@ class Assistant(Agent):
             yield chunk
 
     @function_tool
+    @_answering
     async def remember(self, context: RunContext[None], category: Category, key: str, value: str) -> str:
         """Keep something the person asked you to remember.
 
@@ -87,18 +113,24 @@ class Assistant(Agent):
             key: A short name for it, such as favorite_color. The same name replaces what was kept under it.
             value: What to remember, in their own words.
         """
-        return await self._told(self._remember(category, key, value))
+        # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
+        kept = await self._memory.astore(category_of(key) or category, key, value)
+        await self._refresh_realtime()
+        return f"Remembered: {line(kept)}"
 
     @function_tool
+    @_answering
     async def recall(self, context: RunContext[None], query: str) -> str:
         """Search everything this person ever told you.
 
         Args:
             query: What to look for, as a few words.
         """
-        return await self._told(self._recall(query))
+        found = await self._memory.arecall(query)
+        return "\n".join(map(line, found)) or "Nothing is remembered about that."
 
     @function_tool
+    @_answering
     async def why(self, context: RunContext[None], category: Category, key: str) -> str:
         """Look up why something is remembered: what the person said, and when.
 
@@ -106,23 +138,36 @@ class Assistant(Agent):
             category: The memory's category, as you see it.
             key: The memory's key, as you see it.
         """
-        return await self._told(self._why(category, key))
+        known = await self._memory.awhy(category, key)
+        if known is None:
+            return "Nothing is kept under that key."
+        source = "They said" if known.memory.source else "They asked you to keep it, as"
+        said_at = known.said_at.astimezone(self._clock.zone)
+        return f"{source} on {said_at:%d %B %Y at %H:%M}: {harmless(known.words)}"
 
     @function_tool
+    @_answering
     async def list_memories(self, context: RunContext[None]) -> str:
         """Look at everything you know about this person, for instance when they ask what you know about them."""
-        return await self._told(self._list_memories())
+        known = await self._memory.amemories()
+        return "\n".join(map(line, known)) or "Nothing is remembered about this person yet."
 
     @function_tool
+    @_answering
     async def forget(self, context: RunContext[None], keys: list[str]) -> str:
         """Delete memories for good.
 
         Args:
             keys: The keys of all memories that mention what the person wants forgotten.
         """
-        return await self._told(self._forget(keys))
+        known = [memory for memory in await self._memory.amemories() if memory.key in keys]
+        for memory in known:
+            await self._memory.aforget(memory.category, memory.key)
+        await self._refresh_realtime()
+        return f"Forgotten: {', '.join(memory.key for memory in known)}" if known else "Nothing is kept under that key."
 
     @function_tool
+    @_answering
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
         """Delete everything you know about this person. They must say yes first, in a turn of their own.
 
@@ -133,51 +178,6 @@ class Assistant(Agent):
         turns = [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]
         if not self._confirmation.given(turns, confirmation):
             return prompts.REALLY_EVERYTHING
-        return await self._told(self._forget_everything())
-
-    async def _told(self, work: Awaitable[str]) -> str:
-        """A tool's answer; where it failed, in words that the model can pass on, so that nobody is told it was done."""
-        try:
-            with self._binding.entered():
-                return await work
-        except MemoryOff:
-            return prompts.MEMORY_IS_OFF
-        except (StoreError, NoSessionUser, WrongSessionUser) as error:
-            log.error("[MEMORY FAILED] %s", error)
-            return prompts.MEMORY_FAILED
-        except ValueError as error:
-            return f"Not done: {error}."
-
-    async def _remember(self, category: Category, key: str, value: str) -> str:
-        # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
-        kept = await self._memory.astore(category_of(key) or category, key, value)
-        await self._refresh_realtime()
-        return f"Remembered: {line(kept)}"
-
-    async def _recall(self, query: str) -> str:
-        found = await self._memory.arecall(query)
-        return "\n".join(map(line, found)) or "Nothing is remembered about that."
-
-    async def _why(self, category: str, key: str) -> str:
-        known = await self._memory.awhy(category, key)
-        if known is None:
-            return "Nothing is kept under that key."
-        source = "They said" if known.memory.source else "They asked you to keep it, as"
-        said_at = known.said_at.astimezone(self._clock.zone)
-        return f"{source} on {said_at:%d %B %Y at %H:%M}: {harmless(known.words)}"
-
-    async def _list_memories(self) -> str:
-        known = await self._memory.amemories()
-        return "\n".join(map(line, known)) or "Nothing is remembered about this person yet."
-
-    async def _forget(self, keys: list[str]) -> str:
-        known = [memory for memory in await self._memory.amemories() if memory.key in keys]
-        for memory in known:
-            await self._memory.aforget(memory.category, memory.key)
-        await self._refresh_realtime()
-        return f"Forgotten: {', '.join(memory.key for memory in known)}" if known else "Nothing is kept under that key."
-
-    async def _forget_everything(self) -> str:
         count = await self._memory.aforget_everything()
         await self._refresh_realtime()
         return f"Everything is forgotten: {count} memories were deleted."
@@ -206,7 +206,3 @@ class Assistant(Agent):
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
-
-
-def _nothing(question: str, already_said: Collection[str]) -> str:
-    return ""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import aiohttp
@@ -22,6 +20,7 @@ from livekit.protocol.room import (
     RoomParticipantIdentity,
 )
 
+from room.participant import seniority
 from room.rules import FOR, Vacancy, is_of
 
 log = logging.getLogger("rapport.room")
@@ -68,32 +67,27 @@ class Server:
             await self.delete(room, dispatch)
 
     async def delete(self, room: str, dispatch: str) -> None:
-        with _unless_gone():
-            await self._answer(self.livekit.agent_dispatch.delete_dispatch(dispatch, room))
+        await self._be_rid_of(self.livekit.agent_dispatch.delete_dispatch(dispatch, room))
 
     async def remove(self, room: str, identity: str) -> None:
         """Put a participant out of a room."""
-        with _unless_gone():
-            leaving = RoomParticipantIdentity(room=room, identity=identity)
-            await self._answer(self.livekit.room.remove_participant(leaving))
+        leaving = RoomParticipantIdentity(room=room, identity=identity)
+        await self._be_rid_of(self.livekit.room.remove_participant(leaving))
 
     async def end(self, room: str) -> None:
         """Delete a room."""
-        with _unless_gone():
-            await self._answer(self.livekit.room.delete_room(DeleteRoomRequest(room=room)))
+        await self._be_rid_of(self.livekit.room.delete_room(DeleteRoomRequest(room=room)))
+
+    async def _be_rid_of(self, call: Awaitable[object]) -> None:
+        try:
+            await self._answer(call)
+        except api.TwirpError as error:
+            if error.code != api.TwirpErrorCode.NOT_FOUND:
+                raise
 
     async def _answer(self, call: Awaitable[T]) -> T:
         async with asyncio.timeout(self.seconds):  # `wait_for` of Python 3.11 may miss that its task is cancelled
             return await call
-
-
-@contextlib.contextmanager
-def _unless_gone() -> Generator[None]:
-    try:
-        yield
-    except api.TwirpError as error:
-        if error.code != api.TwirpErrorCode.NOT_FOUND:
-            raise
 
 
 def is_superfluous(ctx: JobContext) -> bool:
@@ -106,13 +100,9 @@ def is_superfluous(ctx: JobContext) -> bool:
         who.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         and is_of(who.attributes, ctx.job.agent_name)
         and who.attributes.get(FOR, "") == own.attributes.get(FOR, "")
-        and _seniority(who) < _seniority(own)
+        and seniority(who) < seniority(own)
         for who in ctx.room.remote_participants.values()
     )
-
-
-def _seniority(who: rtc.Participant) -> tuple[datetime, str]:
-    return who.joined_at or datetime.max.replace(tzinfo=UTC), who.identity
 
 
 async def withdraw(ctx: JobContext) -> None:
@@ -140,18 +130,11 @@ async def leave(ctx: JobContext, seconds: float = API_SECONDS) -> None:
 
 
 async def _close_the_door(ctx: JobContext) -> None:
-    # asked of the server: the room learns of people without a track up to three seconds late
-    server, room = Server(ctx.api), ctx.job.room.name
-    if any(who.kind != ParticipantInfo.AGENT for who in await server.participants(room)):
-        await _leave_for_good(ctx)
-    else:
-        await server.end(room)
-
-
-async def _leave_for_good(ctx: JobContext) -> None:
-    """Delete what asks for this agent, so that none is sent for those who stay. The server then ends the job, as at
-    the end of a room; `ctx.shutdown()` may be seconds faster."""
     server, room, own = Server(ctx.api), ctx.job.room.name, ctx.job.dispatch_id
+    # asked of the server: the room learns of people without a track up to three seconds late
+    if all(who.kind == ParticipantInfo.AGENT for who in await server.participants(room)):
+        await server.end(room)
+        return
     # in the token, not in the room: the job may never have been there
     alone = FOR not in (ctx.token_claims().attributes or {})
     asking = [
@@ -159,6 +142,6 @@ async def _leave_for_good(ctx: JobContext) -> None:
         for dispatch in await server.dispatches(room)
         if dispatch.agent_name == ctx.job.agent_name and (alone or dispatch.metadata == ctx.job.metadata)
     ]
-    # our own at last: with it the server ends this job
+    # our own at last: with it the server ends this job, as at the end of a room; `ctx.shutdown()` may be seconds faster
     for dispatch in sorted(asking, key=own.__eq__):
         await server.delete(room, dispatch)

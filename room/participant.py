@@ -155,7 +155,7 @@ class Attendance:
         self._settings = settings
         self._changed = asyncio.Event()
         for event in ("participant_connected", "participant_active", "participant_disconnected"):
-            room.on(event, self._on_change)
+            room.on(event, self.look_again)
 
     async def first(self, identity: str | None = None) -> Caller:
         """Who joined the room first, or who comes first; only this one, where an identity is given.
@@ -173,7 +173,7 @@ class Attendance:
         while not (callers := self._callers(besides, identity)):
             await self._changed.wait()
         # the room lists them in no order
-        return _caller(min(callers, key=_joined_at))
+        return _caller(min(callers, key=seniority))
 
     async def gone(self, caller: Caller) -> None:
         """Returns when they have been away for `reconnect_grace` seconds without a break."""
@@ -198,21 +198,19 @@ class Attendance:
             and _caller(participant) not in besides
         ]
 
-    def look_again(self) -> None:
+    def look_again(self, *_: object) -> None:
         """Let `newcomer` see that `besides` has changed: who has lost their seat may still be there."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _on_change(self, _: rtc.RemoteParticipant) -> None:
-        self.look_again()
 
 
 def _caller(participant: rtc.RemoteParticipant) -> Caller:
     return Caller(participant.identity, _NAMES[participant.kind])
 
 
-def _joined_at(participant: rtc.RemoteParticipant) -> datetime:
-    return participant.joined_at or datetime.max.replace(tzinfo=UTC)
+def seniority(who: rtc.Participant) -> tuple[datetime, str]:
+    """Who joined first has the least; who joined in the same moment is told apart too."""
+    return who.joined_at or datetime.max.replace(tzinfo=UTC), who.identity
 
 
 def room_options(caller: Caller, track_name: str) -> RoomOptions:

@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
-from uuid import uuid4
 
 from livekit import rtc
 from livekit.agents import AgentSession, UserInputTranscribedEvent
 from livekit.agents.types import TOPIC_CHAT
+from livekit.agents.utils import shortuuid
 from livekit.agents.voice.room_io import TextInputEvent, TextInputOptions
 from livekit.agents.voice.transcription import TranscriptSynchronizer
 from livekit.rtc.data_stream import StreamError
@@ -117,15 +117,13 @@ class Lines:
 
     def _on_chat(self, reader: rtc.TextStreamReader, sender: str) -> None:
         # the sender is set by the server, and empty for a hidden participant; the stream's attributes prove nothing
-        if self._has_no_line(sender) or not self._may_wait(sender):
+        too_many = self._waiting[sender] >= _MOST_MESSAGES or len(self._waiting) > _MOST_SENDERS
+        if self._has_no_line(sender) or too_many:
             reader.close()
             self._refuse(sender)
         else:
             self._waiting[sender] += 1
             self._tasks.spawn(self._take_words(reader, sender, present(self._room, sender)))
-
-    def _may_wait(self, sender: str) -> bool:
-        return self._waiting[sender] < _MOST_MESSAGES and len(self._waiting) <= _MOST_SENDERS
 
     async def _take_words(self, reader: rtc.TextStreamReader, sender: str, who: Caller | None) -> None:
         words, line = None, None
@@ -194,7 +192,7 @@ class PrivateLine:
     ) -> None:
         """Without `permissions` everybody in the room hears and reads what the agent says."""
         self.caller = caller
-        self.track_name = f"agent-{uuid4().hex[:12]}"
+        self.track_name = shortuuid("agent-")
         """Of the agent's voice for this person."""
         self._room = room
         self._early_audio = early_audio

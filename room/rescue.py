@@ -150,10 +150,9 @@ class Rescue:
             await asyncio.sleep(attempt)
             try:
                 await self._replace(livekit, job, identity, code)
+                return
             except Exception as error:
                 self._failed("RESCUE", error)
-            else:
-                return
 
     async def _replace(self, livekit: Server, job: Job, identity: str, code: int) -> None:
         room = job.room.name
@@ -161,12 +160,8 @@ class Rescue:
         await livekit.remove(room, identity)
         rules = replace(self._rules, agent_name=job.agent_name)
         for vacancy in await self._look(livekit, rules, room):
-            if rules.by_metadata and vacancy.dispatch.metadata != job.metadata:
-                continue
-            if vacancy.hopeless:
-                self._give_up(room, vacancy)
-            else:
-                await livekit.send(room, vacancy)
+            was_its = not rules.by_metadata or vacancy.dispatch.metadata == job.metadata
+            if was_its and await self._fill(livekit, room, vacancy):
                 log.warning("[AGENT RESCUED] its job ended with %s, room: %s", code, pseudonym(room))
 
     # --- the sweep: what nobody was told ---------------------------------------------------------------------------
@@ -191,7 +186,9 @@ class Rescue:
                 self._failed("SWEEP", error)
                 pause = min(2 * pause, _SLOWEST * self._seconds)
             else:
-                self._worked()
+                if self._failures:
+                    self._failures.clear()
+                    log.info("[SWEEP] works again")
                 pause = max(self._seconds, (time.monotonic() - began) / _SHARE_OF_TIME)
 
     async def _is_ours(self) -> bool:
@@ -210,8 +207,8 @@ class Rescue:
             try:
                 for vacancy in await self._look(livekit, rules, room):
                     missing.add(vacancy.dispatch.id)
-                    if vacancy.dispatch.id in self._missing:
-                        await self._fill(livekit, room, vacancy)
+                    if vacancy.dispatch.id in self._missing and await self._fill(livekit, room, vacancy):
+                        log.info("[SWEEP] people without an agent, one is sent, room: %s", pseudonym(room))
             except api.TwirpError as error:
                 failure = error  # such as that this room is gone meanwhile; the other rooms do not wait for it
         self._missing = frozenset(missing)
@@ -219,12 +216,7 @@ class Rescue:
         if failure:
             raise failure
 
-    async def _fill(self, livekit: Server, room: str, vacancy: Vacancy) -> None:
-        if vacancy.hopeless:
-            self._give_up(room, vacancy)
-        else:
-            await livekit.send(room, vacancy)
-            log.info("[SWEEP] people without an agent, one is sent, room: %s", pseudonym(room))
+    # --- what both do ----------------------------------------------------------------------------------------------
 
     async def _look(self, livekit: Server, rules: Rules, room: str) -> list[Vacancy]:
         there = await livekit.participants(room)
@@ -232,12 +224,14 @@ class Rescue:
             return []
         return rules.vacancies(there, await livekit.dispatches(room), time.time(), self._over)
 
-    # --- what the log says -----------------------------------------------------------------------------------------
-
-    def _give_up(self, room: str, vacancy: Vacancy) -> None:
-        if vacancy.dispatch.id not in self._given_up:
+    async def _fill(self, livekit: Server, room: str, vacancy: Vacancy) -> bool:
+        """Send an agent. False where that is hopeless."""
+        if not vacancy.hopeless:
+            await livekit.send(room, vacancy)
+        elif vacancy.dispatch.id not in self._given_up:
             self._given_up.add(vacancy.dispatch.id)
             log.error("[AGENT GIVEN UP] %d agents were sent and are gone, room: %s", vacancy.sent, pseudonym(room))
+        return not vacancy.hopeless
 
     def _failed(self, what: str, error: Exception) -> None:
         # what a server or a database answers may quote what it was asked
@@ -245,8 +239,3 @@ class Rescue:
         if kind not in self._failures:
             self._failures.add(kind)
             log.warning("[%s FAILED] %s; it is tried again, and this is said once", what, kind)
-
-    def _worked(self) -> None:
-        if self._failures:
-            self._failures.clear()
-            log.info("[SWEEP] works again")

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from livekit.agents.types import ATTRIBUTE_AGENT_NAME, ATTRIBUTE_PUBLISH_ON_BEHALF
-from livekit.protocol.agent import JobState
 from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
@@ -81,7 +80,7 @@ class Rules:
             if dispatch.agent_name == self.agent_name:
                 purposes.setdefault(self._purpose(dispatch.metadata), []).append(dispatch)
         return [
-            _vacancy(group, now, over)
+            _vacancy(group, over)
             for purpose, group in purposes.items()
             if not any(self._serves(who, purpose) for who in participants)
             and not any(_is_coming(dispatch, now, over) for dispatch in group)
@@ -116,16 +115,11 @@ def is_of(attributes: Mapping[str, str], agent_name: str) -> bool:
     return ATTRIBUTE_PUBLISH_ON_BEHALF not in attributes and attributes.get(ATTRIBUTE_AGENT_NAME, "") == agent_name
 
 
-def _vacancy(group: Sequence[AgentDispatch], now: float, over: Collection[str]) -> Vacancy:
-    lost = [dispatch.id for dispatch in group if _is_lost(dispatch, now, over)]
+def _vacancy(group: Sequence[AgentDispatch], over: Collection[str]) -> Vacancy:
+    """`group` asks for one agent, none of it is coming any more: what has no job and never had one, is lost."""
+    lost = [dispatch.id for dispatch in group if not dispatch.state.jobs and dispatch.id not in over]
     # the newest stays, whatever became of it: a room whose last dispatch is deleted never gets an agent again
     return Vacancy(group[-1], len(group) - len(lost), tuple(each for each in lost if each != group[-1].id))
-
-
-def _is_lost(dispatch: AgentDispatch, now: float, over: Collection[str]) -> bool:
-    if dispatch.state.jobs or dispatch.id in over:
-        return False
-    return not _within(dispatch.state.created_at, _LISTED_SECONDS, now)
 
 
 def _is_coming(dispatch: AgentDispatch, now: float, over: Collection[str]) -> bool:
@@ -134,11 +128,8 @@ def _is_coming(dispatch: AgentDispatch, now: float, over: Collection[str]) -> bo
         return False
     if not dispatch.state.jobs:
         return _within(dispatch.state.created_at, _LISTED_SECONDS, now)
-    return any(_may_join(job.state, now) for job in dispatch.state.jobs)
-
-
-def _may_join(state: JobState, now: float) -> bool:
-    return not state.ended_at and _within(state.started_at, JOIN_SECONDS, now)
+    states = [job.state for job in dispatch.state.jobs]
+    return any(not each.ended_at and _within(each.started_at, JOIN_SECONDS, now) for each in states)
 
 
 def _within(nanoseconds: int, seconds: float, now: float) -> bool:

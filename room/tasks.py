@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
+from livekit.agents.utils.aio import cancel_and_wait
+
 log = logging.getLogger("rapport.room")
 
 
@@ -30,9 +32,7 @@ class Tasks:
         return task
 
     async def cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(*self._tasks)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from uuid import uuid4
 
 from livekit import rtc
 from livekit.agents.types import (
@@ -15,8 +13,11 @@ from livekit.agents.types import (
     ATTRIBUTE_TRANSCRIPTION_TRACK_ID,
     TOPIC_TRANSCRIPTION,
 )
+from livekit.agents.utils import shortuuid
 from livekit.agents.voice.io import TextOutput
 from livekit.rtc.data_stream import StreamError
+
+from room.tasks import Tasks
 
 log = logging.getLogger("rapport.room")
 
@@ -43,44 +44,42 @@ class Transcript(TextOutput):
         self._is_open = is_open
         self._of = of
         self._track = track
-        self._segment = _new_segment()
+        self._segment = shortuuid("SG_")
         self._stream: rtc.TextStreamWriter | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = Tasks()
 
     async def capture_text(self, text: str) -> None:
         """Add to the running segment."""
         if self._room.isconnected() and self._is_open():
             # what is raised here ends the framework's task, and no later word of the answer would be shown
             with _as_far_as_the_room_lasts():
-                self._stream = self._stream or await self._open(final=False)
+                self._stream = self._stream or await self._open(self._attributes(final=False))
                 await self._stream.write(str(text))
 
     def flush(self) -> None:
         """End the running segment."""
         stream, self._stream = self._stream, None
         if stream:
-            closing = asyncio.create_task(_close(stream, self._attributes(final=True)))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        self._segment = _new_segment()
+            self._closing.spawn(_close(stream, self._attributes(final=True)))
+        self._segment = shortuuid("SG_")
 
     async def replace(self, text: str, *, final: bool) -> None:
         """Say the whole running segment anew; the next one begins after the final version."""
         attributes = self._attributes(final=final)
         if final:
-            self._segment = _new_segment()
+            self._segment = shortuuid("SG_")
         if self._room.isconnected() and self._is_open():
             with _as_far_as_the_room_lasts():
                 stream = await self._open(attributes)
                 await stream.write(text)
                 await stream.aclose(attributes=attributes)
 
-    async def _open(self, attributes: dict[str, str] | None = None, *, final: bool = False) -> rtc.TextStreamWriter:
+    async def _open(self, attributes: dict[str, str]) -> rtc.TextStreamWriter:
         return await self._room.local_participant.stream_text(
             topic=TOPIC_TRANSCRIPTION,
             destination_identities=self._to,
             sender_identity=self._of,
-            attributes=attributes or self._attributes(final=final),
+            attributes=attributes,
         )
 
     def _attributes(self, *, final: bool) -> dict[str, str]:
@@ -112,7 +111,3 @@ def _as_far_as_the_room_lasts() -> Generator[None]:
         yield
     except (StreamError, AssertionError) as error:
         log.warning("[ROOM FAILED] a part of a transcript did not arrive: %s", type(error).__name__)
-
-
-def _new_segment() -> str:
-    return f"SG_{uuid4().hex[:12]}"
