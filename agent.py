@@ -60,20 +60,11 @@ log = logging.getLogger("rapport")
 
 # Imported once, in the process that all job processes are forked from. Without it each call pays for them again, and
 # the OpenAI SDK imports its parts at their first use, in the middle of a call.
-_PRELOAD = (
-    "livekit.plugins.openai",
-    "livekit.plugins.silero",
-    "anyio._backends._asyncio",
-    "anyio._core._sockets",
-    "anyio._core._synchronization",
-    "onnxruntime",
-    "openai.lib.streaming.chat",
-    "openai.pagination",
-    "openai.resources.audio",
-    "openai.resources.chat",
-    "openai.resources.models",
-    "pydantic_settings",
-)
+_PRELOAD = """
+    livekit.plugins.openai livekit.plugins.silero anyio._backends._asyncio anyio._core._sockets
+    anyio._core._synchronization onnxruntime openai.lib.streaming.chat openai.pagination openai.resources.audio
+    openai.resources.chat openai.resources.models pydantic_settings
+    """.split()
 
 end_with_the_console()
 services = services_of(Settings())

@@ -16,7 +16,6 @@ still reach. Where both speak, they must say the same.
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 import os
 import re
@@ -45,6 +44,10 @@ MAX_IDENTITY_CHARACTERS = 512
 # Control characters, lone surrogates, line and paragraph separators: nothing a token server mints on purpose, and
 # all of them can forge a log line or fail in the database. Joiners (Cf) stay: Persian names and emoji need them.
 _REFUSED_CHARACTERS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+# As Supabase Auth spells its ids. Only version 4: whoever could join *as* a version 5 id would be the person whose
+# identity derives to it.
+_VERSION_4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 class IdentityError(ValueError):
@@ -130,8 +133,8 @@ def livekit_identity_to_uuid(
     if kind != "standard":
         # no identity may contain the separator
         return uuid5(settings.identity_namespace, f"\0{kind}\0{identity}")
-    if settings.supabase_auth_identities and (own_id := _as_version_4(identity)):
-        return own_id
+    if settings.supabase_auth_identities and _VERSION_4.fullmatch(identity):
+        return UUID(identity)
     return uuid5(settings.identity_namespace, identity)
 
 
@@ -173,7 +176,7 @@ def pseudonym(name: str, secret: str | None = None) -> str:
     """Stands for a name where others may read it, such as a room's in a log: a plain hash of an e-mail address would be
     as good as the address. By default the secret is LiveKit's, so that all workers write the same."""
     key = os.environ.get("LIVEKIT_API_SECRET", "") if secret is None else secret
-    return hmac.new(key.encode(), name.encode(errors="replace"), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key.encode(), name.encode(errors="replace"), sha256).hexdigest()[:16]
 
 
 def _refuse_unusable(identity: str) -> None:
@@ -192,16 +195,6 @@ def _refuse_unusable(identity: str) -> None:
                 f"the identity has a control character or lone surrogate (U+{ord(character):04X}) at position "
                 f"{position}: remove it where the token is made"
             )
-
-
-def _as_version_4(identity: str) -> UUID | None:
-    """The UUID that a canonical version 4 string spells. Only version 4: whoever could join *as* a version 5 id
-    would be the person whose identity derives to it."""
-    try:
-        candidate = UUID(identity)
-    except ValueError:
-        return None
-    return candidate if candidate.version == 4 and str(candidate) == identity else None
 
 
 class BindingState(Enum):
@@ -330,21 +323,15 @@ def set_session_user(identity: str) -> UUID:
     In a plain script or test it may be called again to switch user. Inside a job it fills the job's own binding,
     and another user raises `WrongSessionUser`. Raises `IdentityError` for an unusable identity.
     """
-    if job := _current_job():
-        return _binding_to_fill(job, identity).bind(identity).uuid
-    user = session_user(identity)
-    _in_context.set(Binding(user=user))
-    return user.uuid
-
-
-def _binding_to_fill(job: JobContext, identity: str) -> Binding:
-    """The binding of the running job, made if it has none."""
-    in_context = _of_the_context()
-    if in_context and in_context.job:
-        return in_context
-    if in_context and in_context.user != session_user(identity):
-        raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
-    return job.proc.userdata.get(_ON_JOB) or open_binding(job)
+    binding, job = _of_the_context(), _current_job()
+    if job is None:
+        binding = Binding(user=session_user(identity))
+        _in_context.set(binding)
+    elif binding is None or binding.job is None:
+        if binding and binding.user != session_user(identity):
+            raise WrongSessionUser("this context is bound to another user; a job cannot bind somebody else in it")
+        binding = job.proc.userdata.get(_ON_JOB) or open_binding(job)
+    return binding.bind(identity).uuid
 
 
 def get_session_user_uuid() -> UUID:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection
 from typing import Any, Concatenate, ParamSpec
 
 from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
@@ -31,16 +31,17 @@ log = logging.getLogger("rapport")
 P = ParamSpec("P")
 
 
-def _answering(
-    tool: Callable[Concatenate[Assistant, P], Awaitable[str]],
-) -> Callable[Concatenate[Assistant, P], Coroutine[Any, Any, str]]:
-    """Where the tool fails, it says so in words that the model can pass on, so that nobody is told it was done."""
+def _tool(
+    work: Callable[Concatenate[Assistant, P], Awaitable[str]],
+) -> llm.FunctionTool[Concatenate[Assistant, P], Any]:
+    """A tool that says in words when it fails, which the model can pass on, so that nobody is told it was done."""
 
-    @functools.wraps(tool)
+    @function_tool
+    @functools.wraps(work)
     async def answer(agent: Assistant, /, *args: P.args, **arguments: P.kwargs) -> str:
         try:
             with agent.binding.entered():
-                return await tool(agent, *args, **arguments)
+                return await work(agent, *args, **arguments)
         except MemoryOff:
             return prompts.MEMORY_IS_OFF
         except (StoreError, NoSessionUser, WrongSessionUser) as error:
@@ -103,8 +104,7 @@ class Assistant(Agent):
         async for chunk in patiently(self._refusals.answer(chat_ctx, ask), on_nothing=self._apologise):
             yield chunk
 
-    @function_tool
-    @_answering
+    @_tool
     async def remember(self, context: RunContext[None], category: Category, key: str, value: str) -> str:
         """Keep something the person asked you to remember.
 
@@ -118,8 +118,7 @@ class Assistant(Agent):
         await self._refresh_realtime()
         return f"Remembered: {line(kept)}"
 
-    @function_tool
-    @_answering
+    @_tool
     async def recall(self, context: RunContext[None], query: str) -> str:
         """Search everything this person ever told you.
 
@@ -129,8 +128,7 @@ class Assistant(Agent):
         found = await self._memory.arecall(query)
         return "\n".join(map(line, found)) or "Nothing is remembered about that."
 
-    @function_tool
-    @_answering
+    @_tool
     async def why(self, context: RunContext[None], category: Category, key: str) -> str:
         """Look up why something is remembered: what the person said, and when.
 
@@ -145,15 +143,13 @@ class Assistant(Agent):
         said_at = known.said_at.astimezone(self._clock.zone)
         return f"{source} on {said_at:%d %B %Y at %H:%M}: {harmless(known.words)}"
 
-    @function_tool
-    @_answering
+    @_tool
     async def list_memories(self, context: RunContext[None]) -> str:
         """Look at everything you know about this person, for instance when they ask what you know about them."""
         known = await self._memory.amemories()
         return "\n".join(map(line, known)) or "Nothing is remembered about this person yet."
 
-    @function_tool
-    @_answering
+    @_tool
     async def forget(self, context: RunContext[None], keys: list[str]) -> str:
         """Delete memories for good.
 
@@ -166,8 +162,7 @@ class Assistant(Agent):
         await self._refresh_realtime()
         return f"Forgotten: {', '.join(memory.key for memory in known)}" if known else "Nothing is kept under that key."
 
-    @function_tool
-    @_answering
+    @_tool
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
         """Delete everything you know about this person. They must say yes first, in a turn of their own.
 

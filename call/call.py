@@ -59,7 +59,8 @@ class Call:
         acquainting = asyncio.create_task(get_acquainted(self._services, ctx, user, remembering))
         await asyncio.sleep(0)  # the store is asked now, and answers while the session is built
         try:
-            voice = self._voice = self._open_voice()
+            prepared = ctx.proc.userdata.get("prepared") or self._services.prepare()
+            voice = self._voice = self._services.open_voice(self._settings.voice, prepared)
         except BaseException:
             acquainting.cancel()
             raise
@@ -70,7 +71,7 @@ class Call:
         keep_turns(session, remembering, self._services, voice, self._reading)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
-        assistant = Assistant(self._services, self._binding, acquaintance, remembering, voice.apologise)
+        assistant = Assistant(self._services, self._binding, acquaintance, remembering, voice.apology.say)
         await session.start(
             assistant,
             room=ctx.room,
@@ -88,7 +89,7 @@ class Call:
         session.generate_reply(instructions=await acquaintance.greeting(self._services))
         if in_a_room:
             self.line.let_in(session)
-        await voice.prepare_apology()
+        await voice.apology.record()
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:
         """Why the call is over, when it is: the person is `gone`, or silent, the model is lost,
@@ -106,8 +107,12 @@ class Call:
             for end in ends:
                 end.cancel()
         reason = ends[done.pop()]
-        if reason in GOODBYES:
-            await self._say_goodbye(GOODBYES[reason])
+        if goodbye := GOODBYES.get(reason):
+            try:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._voice.session.generate_reply(instructions=goodbye).wait_for_playout()
+            except (TimeoutError, RuntimeError) as error:
+                log.warning("[VOICE FAILED] no goodbye: %s", type(error).__name__)
         return reason
 
     async def end(self, reason: str) -> None:
@@ -149,10 +154,6 @@ class Call:
             await summarise(self._voice, remembering, SHUTDOWN_SECONDS)
         metrics.WRITES_WAITING.set(await remembering.end(reason, SHUTDOWN_SECONDS))
 
-    def _open_voice(self) -> Voice:
-        prepared = self._ctx.proc.userdata.get("prepared") or self._services.prepare()
-        return self._services.open_voice(self._settings.voice, prepared)
-
     def _facts(self, reason: str) -> dict[str, object]:
         stored = self._memory.stored if self._memory else None
         return {
@@ -178,11 +179,3 @@ class Call:
                 await remembering.touch()
             except StoreError as error:
                 log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
-
-    async def _say_goodbye(self, instructions: str) -> None:
-        if self._voice:
-            try:
-                async with asyncio.timeout(GOODBYE_SECONDS):
-                    await self._voice.session.generate_reply(instructions=instructions).wait_for_playout()
-            except (TimeoutError, RuntimeError) as error:
-                log.warning("[VOICE FAILED] no goodbye: %s", type(error).__name__)

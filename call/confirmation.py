@@ -37,7 +37,8 @@ class SpokenConfirmation:
         `turns` are the person's turns so far; `words` what the model took for a yes.
         """
         answered = self._asked_at is not None and len(turns) == self._asked_at + 1
-        agreed = answered and _quotes(turns[-1], words) and _is_a_yes(turns[-1])
+        quoted = _bare(words)
+        agreed = answered and quoted.strip() != "" and quoted in _bare(turns[-1]) and _is_a_yes(turns[-1])
         self._asked_at = None if agreed else len(turns)
         return agreed
 
@@ -49,11 +50,6 @@ def _is_a_yes(turn: str) -> bool:
         and not _NO.search(plain)
         and (plain.lower().startswith("do ") or not is_question(plain))
     )
-
-
-def _quotes(turn: str, words: str) -> bool:
-    said, quoted = _bare(turn), _bare(words)
-    return quoted.strip() != "" and quoted in said
 
 
 def _bare(text: str) -> str:

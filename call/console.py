@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from google.protobuf.struct_pb2 import Struct
+from livekit import rtc
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
+from livekit.protocol.agent_pb.agent_session import DebugMessage
 
 from memory.records import Memory
 from memory.sessions.live import Action, Observer
-from room.console import show_in_console
 
 
 def show_memories(session: AgentSession[None]) -> Observer:
-    """What to tell of the person's memories, so that the session's console shows it."""
+    """What to tell of the person's memories, so that the session's console shows it.
+
+    For console jobs only: it is the person's words, and in a room others may be listening.
+    """
     recalled: dict[tuple[str, str], Memory] = {}
 
     def show(action: Action, memory: Memory) -> None:
-        payload = {"category": memory.category.value, "key": memory.key, "text": memory.value}
-        show_in_console(session, {"event": "memory", "action": action, **payload})
+        told = {"category": memory.category.value, "key": memory.key, "text": memory.value}
+        struct = Struct()
+        struct.update({"event": "memory", "action": action, **told})
+        # AgentSession narrows emit() to its own events; debug messages travel beside them
+        rtc.EventEmitter.emit(session, "debug_message", DebugMessage(payload=struct))
 
     def observe(action: Action, memory: Memory) -> None:
         if action == "recalled":

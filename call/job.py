@@ -46,10 +46,9 @@ class Job:
     async def talk_to_one(self, binding: Binding, identity: str | None) -> None:
         """The call with the person of that identity, or with who is there first. Raises `NobodyCame`,
         `IdentityError`."""
-        if self._ctx.is_fake_job():
-            await self._talk_to(Caller(self._services.settings.room.console_identity), binding)
-        else:
-            await self._talk_to(await self._attendance.first(identity), binding)
+        console = self._services.settings.room.console_identity
+        caller = Caller(console) if self._ctx.is_fake_job() else await self._attendance.first(identity)
+        await self._talk_to(caller, binding)
 
     async def talk_to_everyone(self) -> None:
         """A call with each person who comes, each in a context of their own. Raises `NobodyCame`."""

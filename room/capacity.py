@@ -58,8 +58,8 @@ class Machine:
 
     def memory(self) -> tuple[float, str]:
         """How many bytes, and by what."""
-        limits = [limit for limit, _ in self._memory_groups()]
-        return min([(float(psutil.virtual_memory().total), "machine"), *((limit, "cgroup") for limit in limits)])
+        limits = [(limit, "cgroup") for limit, _ in self._memory_groups()]
+        return min([(float(psutil.virtual_memory().total), "machine"), *limits])
 
     def free_memory(self) -> float:
         """How many bytes may still be taken before the kernel kills somebody."""
@@ -146,12 +146,8 @@ class Capacity:
     async def admit(self, request: JobRequest) -> None:
         """Accept a job, or leave it to another worker and say so."""
         if self._is_full():
-            log.warning(
-                "[JOB REFUSED] %d of %d sessions are taken, %d MB of memory are left",
-                self._sessions(),
-                self.limit,
-                self._machine.free_memory() // 1_000_000,
-            )
+            told = "[JOB REFUSED] %d of %d sessions are taken, %d MB of memory are left"
+            log.warning(told, self._sessions(), self.limit, self._machine.free_memory() // 1_000_000)
             await request.reject(terminate=False)
             return
         self._accepted[request.id] = time.monotonic()

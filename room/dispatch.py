@@ -70,12 +70,10 @@ class Server:
         await self._be_rid_of(self.livekit.agent_dispatch.delete_dispatch(dispatch, room))
 
     async def remove(self, room: str, identity: str) -> None:
-        """Put a participant out of a room."""
         leaving = RoomParticipantIdentity(room=room, identity=identity)
         await self._be_rid_of(self.livekit.room.remove_participant(leaving))
 
-    async def end(self, room: str) -> None:
-        """Delete a room."""
+    async def delete_room(self, room: str) -> None:
         await self._be_rid_of(self.livekit.room.delete_room(DeleteRoomRequest(room=room)))
 
     async def _be_rid_of(self, call: Awaitable[object]) -> None:
@@ -133,7 +131,7 @@ async def _close_the_door(ctx: JobContext) -> None:
     server, room, own = Server(ctx.api), ctx.job.room.name, ctx.job.dispatch_id
     # asked of the server: the room learns of people without a track up to three seconds late
     if all(who.kind == ParticipantInfo.AGENT for who in await server.participants(room)):
-        await server.end(room)
+        await server.delete_room(room)
         return
     # in the token, not in the room: the job may never have been there
     alone = FOR not in (ctx.token_claims().attributes or {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 
 from livekit import rtc
@@ -122,13 +123,11 @@ class _Continued(AudioInput):
 
 async def _read(reader: rtc.ByteStreamReader) -> bytes:
     recording = bytearray()
-    try:
+    with closing(reader):
         async for chunk in reader:
             recording += chunk
             if len(recording) > _MOST_BYTES:
                 raise ValueError("more than a front end records")
-    finally:
-        reader.close()
     return bytes(recording)
 
 
@@ -141,14 +140,18 @@ async def _decoded(info: rtc.ByteStreamInfo, recording: bytes) -> list[rtc.Audio
         raise ValueError("no front end records like this")
     stream = utils.audio.AudioByteStream(rate, channels)
     most = int(_MOST_SECONDS * rate) * channels * 2  # bytes a sample
-    return _resampled([*stream.push(recording[:most]), *stream.flush()])
+    frames = [*stream.push(recording[:most]), *stream.flush()]
+    if rate == SAMPLE_RATE:
+        return frames
+    resampler = rtc.AudioResampler(rate, SAMPLE_RATE, num_channels=channels)
+    return [part for frame in frames for part in resampler.push(frame)] + resampler.flush()
 
 
 async def _from_opus(recording: bytes) -> list[rtc.AudioFrame]:
     decoder = utils.codecs.AudioStreamDecoder(sample_rate=SAMPLE_RATE, num_channels=1)
     frames: list[rtc.AudioFrame] = []
     seconds = 0.0
-    try:
+    async with aclosing(decoder):
         decoder.push(recording)
         decoder.end_input()
         async for frame in decoder:
@@ -156,13 +159,4 @@ async def _from_opus(recording: bytes) -> list[rtc.AudioFrame]:
             seconds += frame.duration
             if seconds >= _MOST_SECONDS:
                 break
-    finally:
-        await decoder.aclose()
     return frames
-
-
-def _resampled(frames: list[rtc.AudioFrame]) -> list[rtc.AudioFrame]:
-    if not frames or frames[0].sample_rate == SAMPLE_RATE:
-        return frames
-    resampler = rtc.AudioResampler(frames[0].sample_rate, SAMPLE_RATE, num_channels=frames[0].num_channels)
-    return [part for frame in frames for part in resampler.push(frame)] + resampler.flush()

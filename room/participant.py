@@ -170,10 +170,19 @@ class Attendance:
 
     async def newcomer(self, besides: Collection[Caller] = (), identity: str | None = None) -> Caller:
         """The one who joined first of those who are not among `besides`, as soon as there is one."""
-        while not (callers := self._callers(besides, identity)):
+        accepted = {_KINDS[kind] for kind in self._settings.participant_kinds}
+        while True:
+            callers = [
+                participant
+                for participant in self._room.remote_participants.values()
+                if participant.kind in accepted
+                and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+                and identity in (None, participant.identity)
+                and _caller(participant) not in besides
+            ]
+            if callers:  # the room lists them in no order
+                return _caller(min(callers, key=seniority))
             await self._changed.wait()
-        # the room lists them in no order
-        return _caller(min(callers, key=seniority))
 
     async def gone(self, caller: Caller) -> None:
         """Returns when they have been away for `reconnect_grace` seconds without a break."""
@@ -186,17 +195,6 @@ class Attendance:
                         await self._changed.wait()
             except TimeoutError:
                 return
-
-    def _callers(self, besides: Collection[Caller], identity: str | None) -> list[rtc.RemoteParticipant]:
-        accepted = {_KINDS[kind] for kind in self._settings.participant_kinds}
-        return [
-            participant
-            for participant in self._room.remote_participants.values()
-            if participant.kind in accepted
-            and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
-            and identity in (None, participant.identity)
-            and _caller(participant) not in besides
-        ]
 
     def look_again(self, *_: object) -> None:
         """Let `newcomer` see that `besides` has changed: who has lost their seat may still be there."""

@@ -12,7 +12,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from livekit import rtc
 from livekit.agents import AgentSession, UserInputTranscribedEvent
@@ -84,7 +84,7 @@ class Lines:
 
         Call it before their session publishes a track. The line works for them in the caller's context.
         """
-        line = PrivateLine(self._room, caller, self._early_audio, self._permissions, self._patience)
+        line = PrivateLine(caller, self._room, self._early_audio, self._permissions, self._patience)
         self._lines[caller] = line
         if self._permissions:
             self._permissions.reserve(line.track_name, caller)
@@ -179,25 +179,19 @@ async def _read(reader: rtc.TextStreamReader) -> str | None:
     return message
 
 
+@dataclass(eq=False, repr=False)
 class PrivateLine:
-    """Between the agent and one person in a room."""
+    """Between the agent and one person in a room. Without `permissions` everybody in it hears and reads the agent."""
 
-    def __init__(
-        self,
-        room: rtc.Room,
-        caller: Caller,
-        early_audio: EarlyAudio,
-        permissions: Permissions | None,
-        patience: Patience = _PATIENCE,
-    ) -> None:
-        """Without `permissions` everybody in the room hears and reads what the agent says."""
-        self.caller = caller
-        self.track_name = shortuuid("agent-")
-        """Of the agent's voice for this person."""
-        self._room = room
-        self._early_audio = early_audio
-        self._permissions = permissions
-        self._patience = patience
+    caller: Caller
+    room: rtc.Room
+    early_audio: EarlyAudio
+    permissions: Permissions | None
+    patience: Patience
+    track_name: str = field(default_factory=lambda: shortuuid("agent-"))
+    """Of the agent's voice for this person."""
+
+    def __post_init__(self) -> None:
         self._session: asyncio.Future[AgentSession[None]] = asyncio.get_running_loop().create_future()
         # the room's callbacks run in the context that was there before anybody was known
         self._tasks = Tasks(copy_context())
@@ -205,7 +199,7 @@ class PrivateLine:
 
     def attach(self, session: AgentSession[None]) -> None:
         """Connect the started session: what was said so far goes in, transcripts of both sides go out."""
-        spoken = self._transcript(of=self._room.local_participant.identity, track=self.track_name)
+        spoken = self._transcript(of=self.room.local_participant.identity, track=self.track_name)
         if session.output.audio:
             # shows each word when it is heard
             synchronizer = TranscriptSynchronizer(next_in_chain_audio=session.output.audio, next_in_chain_text=spoken)
@@ -213,7 +207,7 @@ class PrivateLine:
         else:
             session.output.transcription = spoken
         if session.input.audio:
-            session.input.audio = self._early_audio.before(session.input.audio, self.caller)
+            session.input.audio = self.early_audio.before(session.input.audio, self.caller)
         heard = self._transcript(of=self.caller.identity)
 
         def on_heard(event: UserInputTranscribedEvent) -> None:
@@ -239,34 +233,34 @@ class PrivateLine:
         await self._tasks.cancel()
 
     def _transcript(self, of: str, track: str | None = None) -> Transcript:
-        if self._permissions is None:
-            return Transcript(self._room, [], of, track)
-        return Transcript(self._room, [self.caller.identity], of, track, lambda: is_open_to(self._room, self.caller))
+        if self.permissions is None:
+            return Transcript(self.room, [], of, track)
+        return Transcript(self.room, [self.caller.identity], of, track, lambda: is_open_to(self.room, self.caller))
 
     async def _be_heard(self, subscribed: asyncio.Future[None]) -> None:
         """See that the person is connected to the agent's voice. Whoever does not listen can still read: the session
         waits for its first listener, and with its voice its words would wait for ever."""
         told = False
         while not subscribed.done():
-            await asyncio.wait({subscribed}, timeout=self._patience.unheard)
-            if subscribed.done() or present(self._room, self.caller.identity) != self.caller:
+            await asyncio.wait({subscribed}, timeout=self.patience.unheard)
+            if subscribed.done() or present(self.room, self.caller.identity) != self.caller:
                 continue
-            if told or self._permissions is None:
+            if told or self.permissions is None:
                 log.warning("[ROOM FAILED] nobody listens to the agent's voice; what it says is shown")
                 subscribed.set_result(None)
             else:
                 log.warning("[ROOM FAILED] the agent's voice reaches nobody; who may listen is told again")
-                self._permissions.tell()
+                self.permissions.tell()
                 told = True
 
     async def _answer(self, words: str | None, info: rtc.TextStreamInfo) -> None:
-        async with asyncio.timeout(self._patience.session), self._turns:  # in the order in which they came
+        async with asyncio.timeout(self.patience.session), self._turns:  # in the order in which they came
             # shielded: whose patience ends must not cancel what everybody else waits for
             session = await asyncio.shield(self._session)
             if words is None:
                 session.generate_reply(instructions=TOO_LONG)
                 return
-            participant = self._room.remote_participants.get(self.caller.identity)
+            participant = self.room.remote_participants.get(self.caller.identity)
             # the framework's own way to take a typed turn: claim it, interrupt, reply
             taken = TextInputOptions().text_input_cb(session, TextInputEvent(words, info=info, participant=participant))
             if taken is not None:

@@ -48,15 +48,11 @@ class PatientSTT(openai.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
-        late = asyncio.get_running_loop().call_later(STT_PATIENCE, self._is_late)
+        late = asyncio.get_running_loop().call_later(STT_PATIENCE, lambda: self.on_late and self.on_late())
         try:
             return await super().recognize(buffer, language=language, conn_options=conn_options)
         finally:
             late.cancel()
-
-    def _is_late(self) -> None:
-        if self.on_late:
-            self.on_late()
 
 
 class PatientTTS(openai.TTS):

@@ -86,9 +86,9 @@ class Recovery:
         log_failure(event)
         lost = for_good or isinstance(error.error, APIConnectionError)
         if self._goes_on_too_long() or for_good:
-            self._give_up()
+            self._tell(lost=True, for_good=True)
         elif self._failures == 1 or not lost:  # an outage is told of once
-            self._tell(lost)
+            self._tell(lost=lost)
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
         event.speech_handle.add_done_callback(self._on_spoken)
@@ -108,19 +108,13 @@ class Recovery:
         self._last = now
         return self._failures >= _MOST_FAILURES or now - self._began >= _LONGEST_OUTAGE
 
-    def _tell(self, lost: bool) -> None:
+    def _tell(self, *, lost: bool, for_good: bool = False) -> None:
         if self._farewell.done():
             return
-        if lost:
-            self._make_way()
-        self._apology.say()
-
-    def _give_up(self) -> None:
-        if not self._farewell.done():
-            self._make_way()
-            self._farewell.set_result(self._apology.say_for_certain(FAREWELL))
-
-    def _make_way(self) -> None:
-        """What waits for a reply of the lost connection would hold the queue for up to 15 s."""
-        if self._session.current_speech:
+        if lost and self._session.current_speech:
+            # what waits for a reply of the lost connection would hold the queue for up to 15 s
             self._session.current_speech.interrupt(force=True)
+        if for_good:
+            self._farewell.set_result(self._apology.say_for_certain(FAREWELL))
+        else:
+            self._apology.say()

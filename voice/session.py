@@ -20,7 +20,7 @@ from voice import realtime
 from voice.failure import APOLOGY, CONNECT, Apology
 from voice.models import PatientSTT, PatientTTS, http_client
 from voice.realtime import Recovery
-from voice.settings import Part, VoiceSettings
+from voice.settings import Part, VoiceNotConfigured, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms.
@@ -58,16 +58,15 @@ class Voice:
     def __init__(self, settings: VoiceSettings, prepared: Prepared) -> None:
         """Call it in the job's event loop. Raises `VoiceNotConfigured`; `settings.require_keys()` tells beforehand."""
         self._settings = settings
-        self._vad = prepared.vad
+        self._prepared = prepared
         self._http = http_client(prepared.tls)
-        self._tls = prepared.tls
         self._websockets: aiohttp.ClientSession | None = None
         self._recovery: Recovery | None = None
         if settings.voice_mode == "realtime":
-            self.session, self._apology = self._realtime()
-            self._recovery = Recovery(self.session, self._apology)
+            self.session, self.apology = self._realtime()
+            self._recovery = Recovery(self.session, self.apology)
         else:
-            self.session, self._apology = self._pipeline()
+            self.session, self.apology = self._pipeline()
 
     async def ask(self, messages: list[dict[str, str]], response_format: dict[str, Any] | None = None) -> str:
         """Ask the language model beside the conversation, for an answer of that format. Raises what its client does."""
@@ -75,14 +74,6 @@ class Voice:
         completions = cast("Any", self._client("llm").chat.completions)
         answer = await completions.create(model=self._settings.llm_model, messages=messages, **options)
         return str(answer.choices[0].message.content or "")
-
-    async def prepare_apology(self) -> None:
-        """Record what is said when a model fails or is late; until then it is a tone."""
-        await self._apology.record()
-
-    def apologise(self) -> None:
-        """Tell the person that something went wrong."""
-        self._apology.say()
 
     async def given_up(self) -> None:
         """Returns when no model of this session will answer any more, and the person was told so. A pipeline asks
@@ -103,7 +94,7 @@ class Voice:
         stt = PatientSTT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt"))
         tts = self._tts()
         session: AgentSession[None] = AgentSession(
-            vad=self._vad,
+            vad=self._prepared.vad,
             stt=stt,
             llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
             tts=tts,
@@ -124,21 +115,23 @@ class Voice:
         lost in the middle of a word, the TTS speaks what the model answers in text alone."""
         settings = self._settings
         key, base_url = settings.endpoint("realtime")
-        options: dict[str, Any] = {"base_url": base_url} if base_url else {}
-        self._websockets = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls))
+        self._websockets = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._prepared.tls))
         model = realtime.ClosableRealtimeModel(
             model=settings.realtime_model,
             voice=settings.realtime_voice,
             api_key=key,
+            base_url=base_url or NOT_GIVEN,
             http_session=self._websockets,
             conn_options=realtime.CONNECT,
-            **options,
         )
-        tts = self._tts() if settings.has_endpoint("tts") else None
+        try:
+            tts = self._tts()
+        except VoiceNotConfigured:
+            tts = None
         session: AgentSession[None] = AgentSession(
             llm=model,
             tts=tts or NOT_GIVEN,
-            vad=self._vad,
+            vad=self._prepared.vad,
             conn_options=CONNECT,
             turn_handling={"turn_detection": "realtime_llm"},
         )

@@ -74,13 +74,6 @@ class VoiceSettings(BaseSettings):
             )
         return key or "none", base_url
 
-    def has_endpoint(self, part: Part) -> bool:
-        """Whether that part can be reached."""
-        try:
-            return bool(self.endpoint(part))
-        except VoiceNotConfigured:
-            return False
-
     def _key(self, part: Part | Literal["openai"]) -> str:
         """The part's own key without blanks around it; empty if it has none."""
         key: SecretStr | None = getattr(self, f"{part}_api_key")

@@ -37,14 +37,12 @@ class SilenceWatch:
     async def _silence(self) -> None:
         """Returns after a stretch of it in which nobody spoke or thought."""
         while True:
+            quiet = self._session.agent_state in ("idle", "listening") and self._session.user_state != "speaking"
             try:
-                async with asyncio.timeout(self._seconds if self._is_quiet() else None):
+                async with asyncio.timeout(self._seconds if quiet else None):
                     await self._changed.wait()
             except TimeoutError:
                 return
-
-    def _is_quiet(self) -> bool:
-        return self._session.agent_state in ("idle", "listening") and self._session.user_state != "speaking"
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
         # "away" is what the framework makes of silence, and no sign of life

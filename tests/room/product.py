@@ -111,6 +111,14 @@ class Product:
         await self.answered(room)
 
 
+class SilentApology:
+    def say(self) -> None:
+        pass
+
+    async def record(self) -> None:
+        pass
+
+
 def shipped(tmp_path: Path) -> Iterator[Product]:
     it = Product(tmp_path)
 
@@ -119,13 +127,8 @@ def shipped(tmp_path: Path) -> Iterator[Product]:
             room = get_job_context().job.room.name
             model = it.models[room] = ScriptedLLM(it.mind)
             self.session = it.sessions[room] = ScriptedSession(model)
+            self.apology = SilentApology()
             it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
-
-        def apologise(self) -> None:
-            pass
-
-        async def prepare_apology(self) -> None:
-            pass
 
         async def given_up(self) -> None:
             await asyncio.Event().wait()

@@ -74,7 +74,7 @@ async def talking(server: RealtimeServer, prepared: Prepared) -> AsyncIterator[t
     voice.session.output.audio = Loudspeaker()
     voice.session.output.transcription = screen
     await voice.session.start(Agent(instructions="You are Rapport."), record=False)
-    await voice.prepare_apology()
+    await voice.apology.record()
     try:
         yield voice, screen
     finally:
