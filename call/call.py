@@ -80,14 +80,13 @@ class Call:
             session_host=False,
             record=False,
         )
-        in_a_room = not ctx.is_fake_job()
-        if in_a_room:
+        if not ctx.is_fake_job():
             self.line.attach(session)
         if user.remembered:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
             self._tasks.spawn(remembering.follow_meaning())
         session.generate_reply(instructions=await acquaintance.greeting(self._services))
-        if in_a_room:
+        if not ctx.is_fake_job():
             self.line.let_in(session)
         await voice.apology.record()
 

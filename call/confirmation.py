@@ -45,11 +45,8 @@ class SpokenConfirmation:
 
 def _is_a_yes(turn: str) -> bool:
     plain = turn.replace("’", "'")
-    return (
-        bool(_YES.search(plain))
-        and not _NO.search(plain)
-        and (plain.lower().startswith("do ") or not is_question(plain))
-    )
+    asks = is_question(plain) and not plain.lower().startswith("do ")
+    return bool(_YES.search(plain)) and not _NO.search(plain) and not asks
 
 
 def _bare(text: str) -> str:

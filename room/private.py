@@ -48,9 +48,6 @@ class Patience:
     """After so long somebody who is there should have been connected to the agent's voice; it takes 0.1."""
 
 
-_PATIENCE = Patience()
-
-
 class Lines:
     """All private lines of one room. Make it before `connect()`, so that no word is missed."""
 
@@ -59,13 +56,13 @@ class Lines:
         room: rtc.Room,
         policy: RoomPolicy,
         on_refused: Callable[[], None] = lambda: None,
-        patience: Patience = _PATIENCE,
+        patience: Patience | None = None,
     ) -> None:
         """`on_refused` is called for each message of somebody who has no line."""
         self._room = room
         self._policy = policy
         self._on_refused = on_refused
-        self._patience = patience
+        self._patience = patience or Patience()
         self._lines: dict[Caller, PrivateLine] = {}
         self._changed = asyncio.Event()
         self._refused: set[str] = set()

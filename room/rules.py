@@ -82,7 +82,7 @@ class Rules:
         return [
             _vacancy(group, over)
             for purpose, group in purposes.items()
-            if not any(self._serves(who, purpose) for who in participants)
+            if not any(self._is_ours(who) and who.attributes.get(FOR, "") in ("", purpose) for who in participants)
             and not any(_is_coming(dispatch, now, over) for dispatch in group)
         ]
 
@@ -93,9 +93,6 @@ class Rules:
 
     def _purpose(self, metadata: str) -> str:
         return pseudonym(metadata) if self.by_metadata else ""
-
-    def _serves(self, who: ParticipantInfo, purpose: str) -> bool:
-        return self._is_ours(who) and who.attributes.get(FOR, "") in ("", purpose)
 
     def _is_person(self, who: ParticipantInfo) -> bool:
         # a hidden participant is invisible to agents too

@@ -37,10 +37,7 @@ class Tasks:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("[ROOM FAILED] %s", described(error))
-
-
-def described(error: BaseException) -> str:
-    """What an unexpected error is and where it comes from, without its text, which may quote what a person said."""
-    calls = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {calls[-1].name}:{calls[-1].lineno}" if calls else type(error).__name__
+            # without its text, which may quote what a person said
+            calls = traceback.extract_tb(error.__traceback__)
+            where = f" at {calls[-1].name}:{calls[-1].lineno}" if calls else ""
+            log.error("[ROOM FAILED] %s%s", type(error).__name__, where)

@@ -132,7 +132,12 @@ async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]
                 yield HOLD_ON
                 yield FlushSentinel()  # else the words wait for the sentence to end
                 continue
-            chunk = _outcome(waiting)
+            try:
+                chunk = waiting.result()
+            except APIStatusError as error:
+                if not is_refusal(error):
+                    raise
+                break  # it says nothing
             if chunk is None:
                 break
             said_anything = said_anything or _says_something(chunk)
@@ -148,15 +153,6 @@ async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]
 def is_refusal(error: object) -> bool:
     """Whether a model does not take what it was sent, and would not take it another time either."""
     return isinstance(error, APIStatusError) and error.status_code in _REFUSALS
-
-
-def _outcome(waiting: asyncio.Future[_Chunk | None]) -> _Chunk | None:
-    try:
-        return waiting.result()
-    except APIStatusError as error:
-        if is_refusal(error):
-            return None  # it says nothing
-        raise
 
 
 def _says_something(chunk: _Chunk) -> bool:
