@@ -1,8 +1,8 @@
 """Run all tests in the time that a newcomer waits for: `python -m tests`.
 
-Those in real rooms and at a terminal first, one after the other: a voice that has to share its cores stutters, and fails
-a test for no fault of its own. Then all others, on every core; those of one file stay together, since they share its
-servers.
+Those in real rooms and at a terminal first, one after the other: a voice that has to share its cores stutters, and
+fails a test for no fault of its own. Then all others, on every core; those of one file stay together, since they share
+its servers.
 """
 
 from __future__ import annotations
