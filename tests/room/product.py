@@ -21,7 +21,7 @@ from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from tests.room.edge import EdgeRoom
 from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
-from tests.room.worker import until
+from tests.room.worker import Worker, until
 from voice.session import Prepared
 from voice.settings import VoiceSettings
 
@@ -99,6 +99,15 @@ class Product:
 
     async def answered(self, room: EdgeRoom) -> None:
         await until(lambda: self.sessions[room.name].quiet, "the agent to have finished")
+
+    async def call(self, worker: Worker, room: EdgeRoom, person: str, *words: str) -> None:
+        """A job in this room with this person, who types this and leaves."""
+        room.join(person)
+        await worker.job(room.name)
+        await self.greeted(room)
+        for each in words:
+            await self.chat(room, person, each)
+        room.close()
 
     async def chat(self, room: EdgeRoom, person: str, words: str) -> None:
         """A chat message, and the agent's reply to it."""

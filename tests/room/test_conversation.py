@@ -24,7 +24,7 @@ from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import Call, Request
 from tests.room.product import Product
-from tests.room.worker import until, working
+from tests.room.worker import Worker, until, working
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
 
@@ -58,14 +58,9 @@ def asked_last(product: Product, room: EdgeRoom) -> bool:
     return bool(requests) and "still there" in requests[-1].instructions
 
 
-async def job(worker: Any, product: Product, room: EdgeRoom, person: str, *words: str) -> None:
-    """A job in this room with this person, who says this and leaves."""
-    room.join(person)
-    await worker.job(room.name)
-    await product.greeted(room)
-    for each in words:
-        await product.chat(room, person, each)
-    room.close()
+async def job(worker: Worker, product: Product, room: EdgeRoom, person: str, *words: str) -> None:
+    """All of a call."""
+    await product.call(worker, room, person, *words)
     await worker.idle()
 
 

@@ -13,7 +13,7 @@ import pytest
 from memory.settings import MemorySettings
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.product import Product
-from tests.room.worker import until, working
+from tests.room.worker import Worker, until, working
 
 STORIES = json.loads((Path(__file__).parents[1] / "fixtures" / "stories.json").read_text())["stories"]
 
@@ -24,14 +24,9 @@ CURATORS: dict[str, Callable[[], str] | None] = {
 }
 
 
-async def told(product: Product, room: EdgeRoom, worker: Any, person: str, *words: str) -> None:
-    """A call in which somebody says this."""
-    room.join(person)
-    await worker.job(room.name)
-    await product.greeted(room)
-    for each in words:
-        await product.chat(room, person, each)
-    room.close()
+async def told(product: Product, room: EdgeRoom, worker: Worker, person: str, *words: str) -> None:
+    """All of a call, while others have theirs."""
+    await product.call(worker, room, person, *words)
     await until(lambda: all(product.endings(person)), "the call to end")
 
 
@@ -47,7 +42,7 @@ async def test_what_somebody_told_is_found_two_calls_later(product: Product, ser
     product.set(memory=MemorySettings(memory_extraction="llm" if answer else "rules", resume_window=0))
     lost: list[str] = []
 
-    async def live(story: dict[str, Any], worker: Any) -> None:
+    async def live(story: dict[str, Any], worker: Worker) -> None:
         person, questions = story["kind"], [question for question, _ in story["asked"]]
         first, second, third = (server.room(f"{curator}: {person} {n}") for n in range(3))
         await told(product, first, worker, person, *story["told"])

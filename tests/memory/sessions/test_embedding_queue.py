@@ -103,6 +103,19 @@ def settled(manager: MemoryManager, live: SessionMemory) -> Callable[[], bool]:
     return lambda: not without_vector(manager, live, 1)
 
 
+@asynccontextmanager
+async def living(
+    path: Path, embedder: Embedder, **options: float
+) -> AsyncIterator[tuple[MemoryManager, SessionMemory]]:
+    """Alice's session, when all that she told before has its vectors."""
+    async with managing(path, embedder, **options) as manager:
+        set_session_user("alice@example.com")
+        await told(manager, *LIFE)
+        async with call(manager) as live:
+            await until(settled(manager, live))
+            yield manager, live
+
+
 async def test_without_an_embedder_nothing_runs_and_words_alone_find(path: Path) -> None:
     async with managing(path, None) as manager:
         set_session_user("alice@example.com")
@@ -133,55 +146,43 @@ async def test_the_tool_finds_what_was_told_before_and_in_the_call(path: Path) -
 @pytest.mark.parametrize("early", [True, False])
 async def test_a_turn_has_it_that_was_expected_or_that_waits_a_moment(path: Path, early: bool) -> None:
     embedder = Remote()
-    async with managing(path, embedder) as manager:
-        set_session_user("alice@example.com")
-        await told(manager, *LIFE)
-        async with call(manager) as live:
-            await until(settled(manager, live))
-            embedder.asked.clear()
-            recalled: list[str] = []
-            live.observers.append(lambda _action, memory: recalled.append(memory.value))
-            if early:
-                live.expect(QUESTION)
-                await asyncio.sleep(0.02)
-            else:
-                await live.understand(QUESTION, 5)
-            live.brief(QUESTION)
-            assert recalled == [ANSWER]
-            live.brief(QUESTION)
-            assert embedder.asked == [QUESTION], "after a tool's answer it is asked no more"
+    async with living(path, embedder) as (_, live):
+        embedder.asked.clear()
+        recalled: list[str] = []
+        live.observers.append(lambda _action, memory: recalled.append(memory.value))
+        if early:
+            live.expect(QUESTION)
+            await asyncio.sleep(0.02)
+        else:
+            await live.understand(QUESTION, 5)
+        live.brief(QUESTION)
+        assert recalled == [ANSWER]
+        live.brief(QUESTION)
+        assert embedder.asked == [QUESTION], "after a tool's answer it is asked no more"
 
 
 async def test_who_looks_without_waiting_has_it_at_the_second_look(path: Path) -> None:
-    async with managing(path, Remote()) as manager:
-        set_session_user("alice@example.com")
-        await told(manager, *LIFE)
-        async with call(manager) as live:
-            await until(settled(manager, live))
-            recalled: list[str] = []
-            live.observers.append(lambda _action, memory: recalled.append(memory.value))
-            manager.brief(QUESTION)
-            assert recalled == []
-            await asyncio.sleep(0.02)
-            manager.brief(QUESTION)
-            assert recalled == [ANSWER]
+    async with living(path, Remote()) as (manager, live):
+        recalled: list[str] = []
+        live.observers.append(lambda _action, memory: recalled.append(memory.value))
+        manager.brief(QUESTION)
+        assert recalled == []
+        await asyncio.sleep(0.02)
+        manager.brief(QUESTION)
+        assert recalled == [ANSWER]
 
 
 async def test_what_was_said_so_far_is_not_asked_for_any_more_once_more_is_said(path: Path) -> None:
     embedder = Remote()
-    async with managing(path, embedder) as manager:
-        set_session_user("alice@example.com")
-        await told(manager, *LIFE)
-        async with call(manager) as live:
-            await until(settled(manager, live))
-            before = asyncio.all_tasks()
-            embedder.open.clear()
-            for said in ("what do I", "what do I do", QUESTION, QUESTION):
-                live.expect(said)
-            await asyncio.sleep(0.02)
-            assert len(asyncio.all_tasks() - before) == 1
-            assert embedder.asked.count(QUESTION) == 1
-            embedder.open.set()
+    async with living(path, embedder) as (_, live):
+        before = asyncio.all_tasks()
+        embedder.open.clear()
+        for said in ("what do I", "what do I do", QUESTION, QUESTION):
+            live.expect(said)
+        await asyncio.sleep(0.02)
+        assert len(asyncio.all_tasks() - before) == 1
+        assert embedder.asked.count(QUESTION) == 1
+        embedder.open.set()
 
 
 async def test_who_has_no_vectors_waits_for_none(path: Path) -> None:
@@ -199,23 +200,19 @@ async def test_who_has_no_vectors_waits_for_none(path: Path) -> None:
 
 async def test_a_turn_waits_for_a_moment_and_a_search_no_longer_than_the_deadline(path: Path) -> None:
     embedder = Remote()
-    async with managing(path, embedder, deadline=0.1) as manager:
-        set_session_user("alice@example.com")
-        await told(manager, *LIFE)
-        async with call(manager) as live:
-            await until(settled(manager, live))
-            embedder.open.clear()
-            start = time.perf_counter()
-            await live.understand("do I like tea", 0.02)
-            assert 0.015 < time.perf_counter() - start < 0.08
-            start = time.perf_counter()
-            assert "tea" in manager.brief("do I like tea")
-            assert time.perf_counter() - start < 0.05
-            assert "I drink tea" in [memory.value for memory in await manager.arecall("do I like tea")]
-            assert 0.09 < time.perf_counter() - start < 1.0
-            start = time.perf_counter()
-            await manager.arecall("do I like tea")
-            assert time.perf_counter() - start < 0.09, "what has just failed is left alone for a moment"
+    async with living(path, embedder, deadline=0.1) as (manager, live):
+        embedder.open.clear()
+        start = time.perf_counter()
+        await live.understand("do I like tea", 0.02)
+        assert 0.015 < time.perf_counter() - start < 0.08
+        start = time.perf_counter()
+        assert "tea" in manager.brief("do I like tea")
+        assert time.perf_counter() - start < 0.05
+        assert "I drink tea" in [memory.value for memory in await manager.arecall("do I like tea")]
+        assert 0.09 < time.perf_counter() - start < 1.0
+        start = time.perf_counter()
+        await manager.arecall("do I like tea")
+        assert time.perf_counter() - start < 0.09, "what has just failed is left alone for a moment"
 
 
 async def test_the_end_of_a_session_leaves_no_task(path: Path) -> None:
@@ -275,21 +272,17 @@ async def test_one_that_cannot_be_had_says_why_and_words_find(path: Path, caplog
 
 async def test_what_is_forgotten_is_found_by_nothing_even_while_its_vector_is_made(path: Path) -> None:
     embedder = Remote()
-    async with managing(path, embedder) as manager:
-        set_session_user("alice@example.com")
-        await told(manager, *LIFE)
-        async with call(manager) as live:
-            await until(settled(manager, live))
-            await manager.aforget("FACT", "user_input_0")
-            assert ANSWER not in {memory.value for memory in await manager.arecall(QUESTION)}
-            embedder.open.clear()
-            await manager.astore("FACT", "user_input_0", ANSWER)
-            await until(lambda: embedder.asked[-1] == ANSWER)
-            await manager.aforget_everything()
-            embedder.open.set()
-            await asyncio.sleep(0.05)
-            assert await manager.arecall(QUESTION) == []
-            assert len(manager._live._people[live.user].person.index._index._vectors) == 0
+    async with living(path, embedder) as (manager, live):
+        await manager.aforget("FACT", "user_input_0")
+        assert ANSWER not in {memory.value for memory in await manager.arecall(QUESTION)}
+        embedder.open.clear()
+        await manager.astore("FACT", "user_input_0", ANSWER)
+        await until(lambda: embedder.asked[-1] == ANSWER)
+        await manager.aforget_everything()
+        embedder.open.set()
+        await asyncio.sleep(0.05)
+        assert await manager.arecall(QUESTION) == []
+        assert len(manager._live._people[live.user].person.index._index._vectors) == 0
 
 
 async def test_two_people_at_once_find_their_own(path: Path) -> None:
