@@ -95,7 +95,7 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
     """
     found: list[Statement] = []
     taken_back = False
-    sentences = _sentences(without_own_block(turn).replace("’", "'"))
+    sentences = _sentences(turn)
     for sentence in sentences[:_MAX_SENTENCES]:
         said = " ".join(sentence.split())
         words = _TAKING_BACK.sub("", said)
@@ -115,7 +115,7 @@ def statements_in(turn: str, before: Statement | None = None) -> list[Statement]
 def unquoted(turn: str, quotes: Sequence[str]) -> list[Statement]:
     """What of a turn is worth keeping beside these quotes of it: every sentence of which they leave something over."""
     left: list[Statement] = []
-    for sentence in _sentences(without_own_block(turn)):
+    for sentence in _sentences(turn):
         words = _stated(" ".join(sentence.split()))
         whole = rest = f" {plain(words or '')} "
         for quote in quotes:
@@ -138,8 +138,9 @@ def settled(statement: Statement, current: str | None) -> Statement:
     return replace(statement, category=categorise(statement.value), key=None, denies=None)
 
 
-def _sentences(text: str) -> list[str]:
-    """Whole ones: no dot of "St. Louis", "Dr. Smith" or "8 p.m." ends one."""
+def _sentences(turn: str) -> list[str]:
+    """Whole ones, without our own words: no dot of "St. Louis", "Dr. Smith" or "8 p.m." ends one."""
+    text = without_own_block(turn).replace("’", "'")
     _, places = blingfire.text_to_sentences_with_offsets(text)
     return [part for start, end in places for part in _SMALL_SENTENCE_END.split(text[start:end])]
 

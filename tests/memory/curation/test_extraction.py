@@ -176,6 +176,7 @@ async def test_the_model_is_asked_once_and_its_statements_are_kept_instead_of_th
         ("私の猫の名前はミケです。札幌に住んでいます。", ["私の猫の名前はミケです"], ["札幌に住んでいます。"]),
         ("Rex died in the spring. Can you hear me?", [], ["Rex died in the spring."]),
         ("Rex", [], ["Rex"]),
+        ("I’m fine, thanks.", [], []),
     ],
 )
 async def test_what_a_model_does_not_quote_is_kept_as_it_was_said(
