@@ -47,6 +47,8 @@ class RecallIndex:
         self._index = SearchIndex[str]()
 
     def __len__(self) -> int:
+        """How many hold."""
+        self._drop_expired(None)
         return len(self._memories)
 
     def put(self, memory: Memory) -> None:

@@ -182,7 +182,7 @@ class LiveMemories:
     def count(self, user: UUID) -> int:
         """How many hold."""
         with self.person(user) as person:
-            return len(person.index.memories()) + person.index.left_out
+            return len(person.index) + person.index.left_out
 
     # -- what happens to it
 
