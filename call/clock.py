@@ -50,10 +50,11 @@ class Clock:
     @property
     def zone(self) -> tzinfo | None:
         """What they told, else what is shown, else the settings'; None is the machine's own."""
-        if name := zone_in(self.told()):
+        # most people have neither, and then no list of zones is read
+        if (told := self.told()) and (name := zone_in(told)):
             return ZoneInfo(name)
         shown = self.shown()  # theirs to edit: it may hold anything
-        return ZoneInfo(shown) if is_iana_name(shown) else self.settings.zone
+        return ZoneInfo(shown) if shown and is_iana_name(shown) else self.settings.zone
 
     def now(self) -> datetime:
         return datetime.now().astimezone(self.zone)
