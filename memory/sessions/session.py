@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta, tzinfo
 from functools import partial
@@ -86,6 +87,7 @@ class SessionMemory(OpenSession):
         self._stated = deque[str](maxlen=_LAST_STATEMENTS)
         self._heard = deque[str](maxlen=_LAST_TURNS)
         """Ids of turns: one that is told of again is no other."""
+        self._heard_in: asyncio.AbstractEventLoop | None = None
         self._sums_up = False
         """Where no transcript is kept there is no summary of it either."""
         self._summary_is_due = False
@@ -254,19 +256,18 @@ class SessionMemory(OpenSession):
         """
         self._must_be_open()
         if turn.id not in self._heard:
+            self._heard_in = asyncio.get_running_loop()
             self._heard.append(turn.id)
             self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
 
     def settle(self) -> None:
         """What they were saying is whole: it is captured. Never waits; does nothing outside its own event loop."""
-        if self._closed or self._here not in (None, self._loops.here_if_open()):
+        if self._closed or self._heard_in is not asyncio.get_running_loop():
             return
         said, self.unsettled = self.unsettled, None
         if said:
-            try:
+            with _loud():
                 self._capture(said)
-            except StoreError as error:
-                log.error("[MEMORY FAILED] a turn was not stored: %s", error)
 
     async def capture(self, turn: Turn) -> list[Memory]:
         """Keep what a whole utterance states about the person, once per turn, and return what was news.
@@ -390,7 +391,10 @@ class SessionMemory(OpenSession):
         except Exception as error:  # whatever a model's client may raise; its text may quote the turn
             log.warning("[MEMORY EXTRACTION] %s; our rules are used for this turn", type(error).__name__)
             statements = by_rule
-        return self._keep(turn, statements) if self._live.forgettings(self.user) == forgettings else []
+        with _loud():  # nobody waits for it
+            if self._live.forgettings(self.user) == forgettings:
+                return self._keep(turn, statements)
+        return []
 
     def _keep(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
         if not statements or self._closed:
@@ -464,6 +468,14 @@ def told(  # noqa: PLR0913 - what its two callers have at hand
         block = brief(person.index, query, past=person.past(), already_said=already_said, vector=vector, zone=zone)
     live.tell(user, "recalled", block.matched)
     return block.text
+
+
+@contextmanager
+def _loud() -> Generator[None]:
+    try:
+        yield
+    except StoreError as error:
+        log.error("[MEMORY FAILED] what was said is not stored: %s", error)
 
 
 def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:

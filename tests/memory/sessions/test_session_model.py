@@ -184,3 +184,20 @@ async def test_a_models_summary_is_not_replaced_by_ours(
     assert await alice.end("left", 5) == 0
     await capturing
     assert [row["summary"] for row in rows(path, "conversations")] == ["They have a cat."]
+
+
+async def test_what_can_be_stored_nowhere_is_told_of_whoever_has_found_it(
+    manager: MemoryManager, alice: SessionMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def extract(_: str, *, before: Statement | None) -> list[Statement]:
+        return [Statement(Category.FACT, "pet", "a cat called Tilda")]
+
+    await start(alice)
+    await manager.aclose()
+    for found_by in (None, extract):
+        caplog.clear()
+        alice.extract = found_by
+        alice.hear(Turn(f"item_{found_by}", "user", CAT, NOON))
+        alice.settle()
+        await asyncio.gather(*alice.reading, return_exceptions=True)
+        assert "[MEMORY FAILED]" in caplog.text and "Tilda" not in caplog.text
