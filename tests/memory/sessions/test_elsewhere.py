@@ -172,6 +172,17 @@ async def test_an_erasure_that_is_not_known_yet_is_heard_of_by_the_count(two: tu
     assert kitchen.knows == {}
 
 
+async def test_as_much_told_anew_as_was_erased_is_noticed(two: tuple[Device, Device]) -> None:
+    phone, kitchen = two
+    await phone.manager.astore("FACT", "cat", "Tilda")
+    await phone.manager.astore("FACT", "cat", "Minka")
+    await kitchen.catch_up()
+    await phone.manager.aforget_everything()
+    await phone.manager.astore("FACT", "dog", "Rex")
+    assert sorted(await kitchen.catch_up()) == [("forgotten", "Minka"), ("remembered", "Rex")]
+    assert kitchen.knows == {"dog": "Rex"}
+
+
 # -- what waits here
 
 

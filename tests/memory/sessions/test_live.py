@@ -57,6 +57,13 @@ def test_nothing_is_known_of_who_has_no_session(live: LiveMemories) -> None:
     assert live._people == {}
 
 
+@pytest.mark.parametrize("waiting", [True, False])
+def test_what_the_store_has_not_is_gone_unless_something_waits_to_be_written(live: LiveMemories, waiting: bool) -> None:
+    opened(live, ALICE, said())
+    assert live.take_over(ALICE, [], live.changes(ALICE), waiting=waiting, all_of_them=True)
+    assert bool(values(live)) is waiting
+
+
 def test_each_person_has_their_own(live: LiveMemories) -> None:
     opened(live, ALICE, said("blue"))
     opened(live, BOB, said("red"))

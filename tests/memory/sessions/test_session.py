@@ -234,10 +234,22 @@ async def test_what_was_not_whole_is_kept_when_the_session_ends_and_before_anyth
     alice.hear(Turn("item_1", "user", CAT, NOON))
     await manager.aforget("FACT", "shoe_size")
     (kept,) = await manager.amemories()
-    alice.hear(Turn("item_2", "user", "Our boat is green.", NOON))
     assert await manager.aforget(kept.category, kept.key)
+    alice.hear(Turn("item_2", "user", "Our boat is green.", NOON))
     await alice.end("left", 5)
     assert [one.value for one in await manager.amemories()] == ["Our boat is green."]
+
+
+async def test_only_the_event_loop_that_hears_them_settles_what_they_say(alice: SessionMemory) -> None:
+    async def settle() -> None:
+        alice.settle()
+
+    await start(alice)
+    alice.hear(Turn("item_1", "user", CAT, NOON))
+    await asyncio.to_thread(asyncio.run, settle())
+    assert alice.unsettled
+    await settle()
+    assert not alice.unsettled
 
 
 async def test_what_was_not_whole_when_everything_was_forgotten_is_forgotten_too(
