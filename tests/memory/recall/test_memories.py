@@ -223,6 +223,11 @@ def test_an_expired_memory_is_neither_found_nor_listed() -> None:
     assert parking not in list(index.always(end)) + list(index.latest(end))
 
 
+def test_what_has_expired_is_not_counted() -> None:
+    index = RecallIndex([said("blue"), replace(said("red", "car"), expires_at=NOON)])
+    assert len(index) == 1
+
+
 def test_a_memory_that_was_told_again_without_an_end_does_not_expire() -> None:
     index = RecallIndex([replace(said("blue"), expires_at=NOON + timedelta(hours=1))])
     index.put(said("blue"))

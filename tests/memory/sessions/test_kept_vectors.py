@@ -11,7 +11,7 @@ import pytest
 
 from identity import set_session_user
 from memory.manager import MemoryManager
-from memory.records import MemoryVector
+from memory.records import Memory, MemoryVector, Turn
 from memory.stores.protocol import StoreError, StoreOutdated
 from memory.stores.sqlite import SqliteStore
 from tests.memory.sessions.moody import rows
@@ -27,7 +27,7 @@ from tests.memory.sessions.test_embedding_queue import (
     told,
     until,
 )
-from tests.memory.stores.contract import ALICE, said
+from tests.memory.stores.contract import ALICE, NOON, said
 
 
 def kept(path: Path) -> int:
@@ -94,6 +94,25 @@ async def test_what_is_said_in_a_call_is_kept_until_it_is_erased(path: Path) -> 
         await until(lambda: kept(path) == 1)
         await manager.aforget_everything()
         assert rows(path, "memories") == []
+
+
+async def test_a_vector_waits_for_the_memory_that_it_belongs_to(path: Path) -> None:
+    written, embedder = asyncio.Event(), Remote()
+
+    class Slow(SqliteStore):
+        async def remember(self, user: UUID, memories: Sequence[Memory]) -> list[Memory]:
+            await written.wait()
+            return await super().remember(user, memories)
+
+    manager = MemoryManager(lambda: Slow(path), 5, timing=SOON, open_embedder=lambda: embedder)
+    async with call(manager) as live:
+        await live.capture(Turn("item_1", "user", ANSWER, NOON))
+        await until(settled(manager, live))
+        await asyncio.sleep(5 * SOON.look)
+        assert len(embedder.asked) == 1
+        written.set()
+        await until(lambda: kept(path) == 1)
+    await manager.aclose()
 
 
 async def test_vectors_of_another_size_give_way(path: Path) -> None:
