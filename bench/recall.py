@@ -45,12 +45,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from memory.embedding.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder
 from memory.recall.index import SearchIndex, Unit
 from memory.recall.memories import RecallIndex, spoken
 from memory.recall.vectors import Vector
 from memory.recall.words import words
 from memory.records import STATEMENT_KEY, Category, Memory
-from memory.sessions.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder
 
 HELD_R5, HELD_R10 = 70.0, 80.0
 HELD_KINDS_R5 = {"words": 99.0, "forms": 88.0}

@@ -12,9 +12,9 @@ import metrics
 from call import prompts
 from call.services import Services
 from identity import SessionUser
+from memory.curation.summary import summary_block
 from memory.records import Session
 from memory.sessions.session import SessionMemory
-from memory.sessions.summary import summary_block
 from memory.stores.protocol import StoreError
 from room.participant import thread_in
 

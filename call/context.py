@@ -14,7 +14,7 @@ from itertools import islice
 from livekit.agents import APIStatusError, llm
 from livekit.agents.types import FlushSentinel
 
-from memory.sessions.summary import LAST_TURNS, extracted_summary, summary_block
+from memory.curation.summary import LAST_TURNS, extracted_summary, summary_block
 from voice.failure import is_refusal
 
 Chunk = llm.ChatChunk | str | FlushSentinel

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import metrics
 from call.clock import ClockSettings
 from identity import IdentitySettings
+from memory.embedding.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from memory.manager import MemoryManager
 from memory.operate.housekeeping import HEARTBEAT_SECONDS
-from memory.sessions.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from memory.settings import MemorySettings, open_store
 from metrics import MetricsSettings
 from room.participant import RoomSettings

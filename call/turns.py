@@ -19,10 +19,10 @@ from livekit.agents import (
 import metrics
 from call.services import Services
 from memory.curation.extraction import extracted
+from memory.curation.summary import LAST_TURNS, request_for_summary
 from memory.language.utterances import SILENCE_SECONDS, heard_enough
 from memory.records import Turn
 from memory.sessions.session import SessionClosed, SessionMemory
-from memory.sessions.summary import LAST_TURNS, request_for_summary
 from memory.stores.protocol import StoreError
 from voice.session import Voice
 

@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from identity import SessionUser, current_user
+from memory.embedding.embedders import Embedder
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
-from memory.sessions.embedders import Embedder
 from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
 from memory.sessions.live import LiveMemories
 from memory.sessions.loops import Here, Loops

@@ -13,7 +13,7 @@ from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
 from memory.stores.supabase_keys import Access, StoreMisconfigured, access
 
-_VECTORS = {"off": (), "local": ("memory.recall.e5_preload",), "openai": ("openai.resources.embeddings",)}
+_VECTORS = {"off": (), "local": ("memory.embedding.e5_preload",), "openai": ("openai.resources.embeddings",)}
 
 
 class MemorySettings(BaseSettings):
@@ -116,6 +116,6 @@ def prepare_store(settings: MemorySettings) -> None:
 def prepare_embedder(settings: MemorySettings) -> None:
     """The same for vectors, but nothing waits for it."""
     if settings.embeddings == "local":
-        from memory.sessions.embedders import prepare_local  # noqa: PLC0415 - who has no vectors need not have it
+        from memory.embedding.embedders import prepare_local  # noqa: PLC0415 - who has no vectors need not have it
 
         prepare_local()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from tests.conftest import ROOT
 
 RECORDS, RULES = "memory.records", "memory.records memory.language"
-BELOW_MANAGER = f"{RULES} memory.recall memory.curation memory.stores memory.sessions"
+BELOW_MANAGER = f"{RULES} memory.recall memory.curation memory.embedding memory.stores memory.sessions"
 MEMORY = f"{BELOW_MANAGER} memory.manager memory.settings memory.operate memory"
 MAY_KNOW = {
     "environment": "",
@@ -27,9 +27,10 @@ MAY_KNOW = {
     "memory.language": RECORDS,
     "memory.stores": RECORDS,
     "memory.recall": RULES,
-    "memory.curation": RULES,
-    "memory.sessions": f"{RULES} memory.recall memory.curation memory.stores",
-    "memory.settings": f"{RECORDS} memory.stores memory.sessions",
+    "memory.curation": f"{RULES} memory.recall",
+    "memory.embedding": "memory.recall",
+    "memory.sessions": f"{RULES} memory.recall memory.curation memory.embedding memory.stores",
+    "memory.settings": f"{RECORDS} memory.stores memory.embedding",
     "memory.manager": f"identity {BELOW_MANAGER}",
     "memory.operate": f"identity {RECORDS} memory.stores memory.settings",
     "memory.__main__": f"identity {RECORDS} memory.stores memory.settings memory.operate",

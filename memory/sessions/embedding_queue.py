@@ -10,11 +10,11 @@ from time import monotonic
 from typing import TypeVar
 from uuid import UUID
 
+from memory.embedding.embedders import Embedder, EmbeddingsFailed
 from memory.recall.memories import spoken
 from memory.recall.vectors import Vector
 from memory.records import MemoryVector
 from memory.sessions.client import StoreClient
-from memory.sessions.embedders import Embedder, EmbeddingsFailed
 from memory.sessions.kept_vectors import KeptVectors, VectorKeeper
 from memory.sessions.live import LiveMemories
 from memory.sessions.timing import Timing

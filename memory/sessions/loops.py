@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from uuid import UUID
 
+from memory.embedding.embedders import EmbeddingsOff
 from memory.sessions.client import StoreClient
-from memory.sessions.embedders import EmbeddingsOff
 from memory.sessions.embedding_queue import Meaning
 
 log = logging.getLogger("rapport.memory")

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
+from memory.curation.summary import extracted_summary
 from memory.language.statements import Statement, statements_in
 from memory.language.utterances import continued
 from memory.recall.brief import brief
@@ -37,7 +38,6 @@ from memory.sessions.client import PersonalStore
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
 from memory.sessions.person import Person
-from memory.sessions.summary import extracted_summary
 from memory.sessions.timing import Timing
 from memory.stores.protocol import Store, StoreError, StoreOutdated
 

@@ -12,13 +12,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-import memory.recall.e5
+import memory.embedding.e5
 from call.services import Settings, open_embedder
 from identity import livekit_identity_to_uuid
+from memory.embedding.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from memory.manager import MemoryManager
 from memory.recall.vectors import Vector
 from memory.records import STATEMENT_KEY, Category, Memory
-from memory.sessions.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from memory.settings import MemorySettings
 from memory.stores.sqlite import SqliteStore
 from tests.room.edge import Edge, EdgeRoom
@@ -157,7 +157,7 @@ def test_where_it_cannot_be_only_who_asked_for_it_has_an_error(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.delenv("EMBEDDINGS", raising=False)
-    monkeypatch.setattr(memory.recall.e5, "find_spec", lambda _name: None)
+    monkeypatch.setattr(memory.embedding.e5, "find_spec", lambda _name: None)
     assert open_embedder(Settings()) is None
     (line,) = [record for record in caplog.records if "EMBEDDINGS" in record.message]
     assert "[EMBEDDINGS OFF] EMBEDDINGS=local" in line.message and line.levelno == logging.INFO

@@ -51,7 +51,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def test_who_says_nothing_keeps_memories_on_this_machine(settings) -> None:
     assert isinstance(open_store(settings()), SqliteStore)
-    assert preload_modules(settings()) == ["sqlite3", "memory.recall.e5_preload"]
+    assert preload_modules(settings()) == ["sqlite3", "memory.embedding.e5_preload"]
     assert preload_modules(settings(EMBEDDINGS="off")) == ["sqlite3"]
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from identity import set_session_user
+from memory.embedding.embedders import Embedder, EmbeddingsFailed, EmbeddingsOff
 from memory.manager import MemoryManager
 from memory.recall.vectors import Vector
 from memory.records import Memory
-from memory.sessions.embedders import Embedder, EmbeddingsFailed, EmbeddingsOff
 from memory.sessions.session import SessionMemory
 from memory.sessions.timing import Timing
 from memory.stores.sqlite import SqliteStore

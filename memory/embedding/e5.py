@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.recall.protobuf import Graph, field, varint
+from memory.embedding.protobuf import Graph, field, varint
 from memory.recall.vectors import Vector
 
 NAME = "multilingual-e5-small-q4"

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from memory.recall import e5
+from memory.embedding import e5
 
 with suppress(Exception):  # each call says so; without this process there would be no calls
     e5.loaded()

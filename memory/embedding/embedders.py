@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from memory.recall import e5
+from memory.embedding import e5
 from memory.recall.vectors import Vector
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import onnxruntime
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.wrappers_pb2 import FloatValue, UInt64Value
 
-from memory.recall.protobuf import Graph, field
+from memory.embedding.protobuf import Graph, field
 
 
 def test_numbers_texts_and_messages_are_as_the_library_writes_them() -> None:

