@@ -1,23 +1,32 @@
 """Run all tests in the time that a newcomer waits for: `python -m tests`.
 
-Those in real rooms and at a terminal first, one after the other: a voice that has to share its cores stutters, and
-fails a test for no fault of its own. Then all others, on every core; those of one file stay together, since they share
-its servers.
+Those in real rooms first, one after the other: a voice that has to share its cores stutters, and fails a test for no
+fault of its own. Then all others, one more at a time than there are cores, since each waits now and then; those of one
+file stay together, since they share its servers, and the longest files begin.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 PYTEST = (sys.executable, "-m", "pytest")
-IN_REAL_TIME = ("tests/rooms", "tests/terminal", "tests/test_talk.py")
+IN_REAL_TIME = "tests/rooms"
+LONGEST = ["tests/test_conversations.py", "tests/memory/stores", "tests/test_talk.py"]
 
 
 def main() -> int:
-    others = (f"--ignore={path}" for path in IN_REAL_TIME)
-    runs = ([*PYTEST, *IN_REAL_TIME], [*PYTEST, *others, "--numprocesses=auto", "--dist=loadfile"])
+    at_once = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=loadfile", "--no-loadscope-reorder")
+    runs = ([*PYTEST, IN_REAL_TIME], [*PYTEST, *LONGEST, *_others(), *at_once])
     return max([subprocess.run(run, check=False).returncode for run in runs])
+
+
+def _others() -> list[str]:
+    """Named one by one: a folder would swallow those that are named before it, and their places."""
+    files = (str(path) for path in Path("tests").rglob("test_*.py"))
+    return sorted(path for path in files if not path.startswith((IN_REAL_TIME + "/", *LONGEST)))
 
 
 if __name__ == "__main__":
