@@ -45,6 +45,7 @@ class Conversation:
 
 
 Talk = Callable[..., Coroutine[None, None, Conversation]]
+OpenTalk = Callable[..., Coroutine[None, None, asyncio.subprocess.Process]]
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def store() -> dict[str, str]:
 
 
 @pytest.fixture
-def talk(home: Path, store: dict[str, str]) -> Talk:
-    """Hold one conversation: typed lines, or options such as --say."""
+def open_talk(home: Path, store: dict[str, str]) -> OpenTalk:
+    """Start `talk.py --as IDENTITY --json OPTIONS` with its streams in our hands; who starts it ends it."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -69,8 +70,8 @@ def talk(home: Path, store: dict[str, str]) -> Talk:
     }
     environment |= {"RAPPORT_HOME": str(home), "TTS_SPEED": HASTY, **store}
 
-    async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
-        process = await asyncio.create_subprocess_exec(
+    async def start(identity: str, *options: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "talk.py"),
             *("--as", identity, "--json", *options),
@@ -79,6 +80,16 @@ def talk(home: Path, store: dict[str, str]) -> Talk:
             stderr=asyncio.subprocess.PIPE,
             env=environment,
         )
+
+    return start
+
+
+@pytest.fixture
+def talk(open_talk: OpenTalk) -> Talk:
+    """Hold one conversation: typed lines, or options such as --say."""
+
+    async def hold(identity: str, *lines: str, options: tuple[str, ...] = ()) -> Conversation:
+        process = await open_talk(identity, *options)
         typed = "".join(f"{line}\n" for line in lines).encode()
         try:
             out, errors = await asyncio.wait_for(process.communicate(typed), PATIENCE)

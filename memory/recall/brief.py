@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from itertools import islice
+from itertools import chain, islice
 
 from memory.language.quoting import escaped, is_instruction_like, quoted
 from memory.recall.history import past_that_fits
@@ -57,13 +57,10 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
     now = now or datetime.now(UTC)
     matching = index.search(query, _MOST_LINES, now, without=already_said, vector=vector)
     held_before = past_that_fits(past, query, now.astimezone(zone))
-    block = _Block(zone)
-    for memory in islice(_other(index.always(now), already_said), _MOST_LINES):
-        block.add(memory, up_to=MAX_CHARACTERS // 2)
-    for one in held_before:
-        block.add_past(one, up_to=MAX_CHARACTERS * 3 // 4)
-    for memory in [*matching, *islice(_other(index.latest(now), already_said), _MOST_LINES)]:
-        block.add(memory)
+    block = _Block(index, zone)
+    block.add(islice(_other(index.always(now), already_said), _MOST_LINES), up_to=MAX_CHARACTERS // 2)
+    block.add_past(held_before, up_to=MAX_CHARACTERS * 3 // 4)
+    block.add(chain(matching, islice(_other(index.latest(now), already_said), _MOST_LINES)), up_to=MAX_CHARACTERS)
     return Brief(block.text(), [memory for memory in matching if memory in block])
 
 
@@ -83,7 +80,8 @@ def past_line(past: Past, zone: tzinfo | None = UTC) -> str:
 class _Block:
     """Lines as they are chosen, each thing told once, and the room that is left for them."""
 
-    def __init__(self, zone: tzinfo | None) -> None:
+    def __init__(self, index: RecallIndex, zone: tzinfo | None) -> None:
+        self._index = index
         self._zone = zone
         self._lines: dict[int, tuple[Memory | Past, str]] = {}
         """By `id`, since what an index tells twice is the same object, and to hash one takes as long as a search of its
@@ -93,15 +91,19 @@ class _Block:
     def __contains__(self, told: Memory) -> bool:
         return id(told) in self._lines
 
-    def add(self, memory: Memory, up_to: int = MAX_CHARACTERS) -> None:
-        """Take it if the block stays within so many characters."""
-        # most are too long for what is left: found out before anything is written or looked up
-        shortest = min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS)
-        if self._length + shortest < up_to and memory not in self:
-            self._add(memory, line(memory, self._zone), up_to)
+    def add(self, memories: Iterable[Memory], *, up_to: int) -> None:
+        """Take those with which the block stays within so many characters."""
+        for memory in memories:
+            room = up_to - self._length
+            if room <= _SHORTEST_LINE:
+                break
+            # most are too long for what is left: found out before anything is written or looked up
+            if min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS) < room and memory not in self:
+                self._add(memory, self._index.written(memory, self._zone, line), up_to)
 
-    def add_past(self, past: Past, up_to: int) -> None:
-        self._add(past, past_line(past, self._zone), up_to)
+    def add_past(self, past: Iterable[Past], *, up_to: int) -> None:
+        for one in past:
+            self._add(one, past_line(one, self._zone), up_to)
 
     def _add(self, told: Memory | Past, text: str, up_to: int) -> None:
         length = self._length + len(text) + 1

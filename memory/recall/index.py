@@ -254,18 +254,18 @@ class SearchIndex(Generic[K]):
         if not self._length:
             return around, sessions
         session = _view(self._session)
-        norms = _norms(_view(self._lengths), self._length / len(self._slots))
-        session_norms = _norms(_view(self._session_lengths), self._length / self._living_sessions)
+        lengths, mean = _view(self._lengths), self._length / len(self._slots)
+        session_lengths, session_mean = _view(self._session_lengths), self._length / self._living_sessions
         for word in asked:
             standing = self._standing(word)
             if standing is None:
                 continue
             slots = standing.slots
-            around += self._reached(standing, _bm25(standing.counts, norms[slots], standing.worth))
+            around += self._reached(standing, _bm25(standing.counts, _norms(lengths[slots], mean), standing.worth))
             in_session = np.bincount(session[slots], standing.counts * standing.alike, len(sessions)).astype(np.float32)
             having = np.flatnonzero(in_session)
             worth = np.float32(_rarity(len(having), self._living_sessions))
-            sessions[having] += _bm25(in_session[having], session_norms[having], worth)
+            sessions[having] += _bm25(in_session[having], _norms(session_lengths[having], session_mean), worth)
         return around, sessions
 
     def _reached(self, standing: _Standing, own: NDArray[np.float32]) -> NDArray[np.float32]:

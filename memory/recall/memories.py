@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 from memory.recall.index import SearchIndex, Unit
 from memory.recall.vectors import Vector
@@ -44,6 +44,7 @@ class RecallIndex:
         self._ages: list[_Age] = []
         self._always: list[_Age] = []
         self._expiring: list[tuple[datetime, str]] = []
+        self._written: dict[str, tuple[Memory, tzinfo | None, str]] = {}
         self._index = SearchIndex[str]()
 
     def __len__(self) -> int:
@@ -78,6 +79,7 @@ class RecallIndex:
         memory = self._memories.pop(key, None)
         if memory is None:
             return False
+        self._written.pop(key, None)
         for ages in (self._ages, self._always) if _is_always_told(memory) else (self._ages,):
             del ages[bisect_left(ages, (memory.said_at, key))]
         return self._index.remove(key)
@@ -147,6 +149,14 @@ class RecallIndex:
         what the person is and who is theirs as far as it has a name, for those are wanted in every turn."""
         self._drop_expired(now)
         return (self._memories[key] for _, key in reversed(self._always))
+
+    def written(self, memory: Memory, zone: tzinfo | None, write: Callable[[Memory, tzinfo | None], str]) -> str:
+        """What `write` makes of one that is here; kept as long as it is, since most are told in many turns."""
+        key = _key(memory.category, memory.key)
+        kept = self._written.get(key)
+        if kept is None or kept[0] is not memory or kept[1] is not zone:
+            kept = self._written[key] = memory, zone, write(memory, zone)
+        return kept[2]
 
     def _drop_expired(self, now: datetime | None) -> None:
         now = now or datetime.now(UTC)
