@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
-CODE := agent.py environment.py identity.py metrics.py call memory room voice talk.py terminal offline bench
+CODE := agent.py environment.py identity.py metrics.py call memory room voice talk.py terminal offline bench evals
 
 .DEFAULT_GOAL := help
-.PHONY: help talk start test test-rooms soak stack bench lint types lock clean clean-stack
+.PHONY: help talk start test test-rooms soak stack bench eval lint types lock clean clean-stack
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ stack: .venv/.dev ## Fetch and build the servers that the tests start: LiveKit, 
 
 bench: .venv/.dev ## Run the benchmarks.
 	@for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program --json || exit 1; done
+
+eval: .venv/.dev ## Hold the conversations of evals/ with a real model (OPENAI_API_KEY, or LLM_BASE_URL and LLM_MODEL).
+	@$(PYTHON) -m evals $(ARGS)
 
 lint: .venv/.dev ## Check style and formatting.
 	$(IN_VENV)/ruff check

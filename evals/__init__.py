@@ -1,0 +1,1 @@
+"""What must be known, and what must be gone, after whole conversations with a real model."""
