@@ -58,11 +58,6 @@ def category_of(key: str) -> Category | None:
     return Category.FACT if key in _FACTS else None
 
 
-def usual_key(key: str) -> str:
-    """A key as the table has it, where a tool calls it by another name."""
-    return "time_zone" if key == "timezone" else key
-
-
 def takes_any_value(key: str) -> bool:
     """Can "it's ..." stand for a new value of the key? Of a favorite it can; of a home, "it's ..." describes it."""
     return bool(re.fullmatch(rf"favorite_.*|.*name|.*(?:{_NUMBERED})|phone|email|birthday|age", key))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from memory.language.keys import american
+
 # With or without its apostrophe: recognisers and hurried people leave it out.
 _CONTRACTIONS = [
     (re.compile(pattern), replacement)
@@ -31,7 +33,6 @@ _CONTRACTIONS = [
         (r"\bwanna\b", "want to"),
         (r"\b(?:anymore|any longer)\b", "any more"),
         (r"\be[- ]mail\b", "email"),
-        (r"\b(favo|colo|neighbo)ur", r"\1r"),
     )
 ]
 # A dot, an @ or a hyphen belongs to a word only between two of its characters: "alice@example.com", "3.5".
@@ -72,7 +73,7 @@ _TAIL = re.compile(
 
 def plain(text: str) -> str:
     """Lower case, contractions written out, no marks, one blank between words."""
-    low = text.replace("’", "'").lower()
+    low = american(text.replace("’", "'").lower())
     for pattern, replacement in _CONTRACTIONS:
         low = pattern.sub(replacement, low)
     return " ".join(_TOKEN.findall(low))

@@ -315,3 +315,28 @@ async def test_a_tool_that_keeps_a_timezone_sets_the_hour(product: Product, room
         room.close()
         await worker.idle()
     assert is_told(product.requests(room)[-1], "Asia/Kathmandu")
+
+
+async def test_a_model_that_spells_a_key_otherwise_means_the_same(product: Product, room: EdgeRoom) -> None:
+    """It sees some keys, and remembers others; "forget it" takes all of them."""
+    keys = {"Keep red": "favourite_colour", "Keep green": "user_favorite_color", "Keep blue": "colors_favorite"}
+
+    def mind(request: Request) -> str | Call:
+        if request.tool_has_answered or not request.words.startswith(("Keep", "Forget")):
+            return f"You said {request.words}"
+        if request.words.startswith("Forget"):
+            return Call("forget", {"keys": ["my_favourite_color"]})
+        return Call("remember", {"category": "FACT", "key": keys[request.words], "value": request.words})
+
+    product.mind = mind
+    room.join(ALICE)
+    left: list[list[str]] = []
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        for words in ("My favorite color is teal.", "Thanks.", *keys, "Forget it"):
+            await product.chat(room, ALICE, words)
+            left.append([value for value in product.memories(ALICE) if value != "Forget it"])
+        room.close()
+        await worker.idle()
+    assert left[2:] == [["Keep red"], ["Keep green"], ["Keep blue"], []]
