@@ -66,16 +66,18 @@ def canonical_key(key: str) -> str:
 def meant(key: str, known: Iterable[str], *, loosely: bool = True) -> list[str]:
     """Which of the known keys are meant by this one, the likeliest first: itself and its other spellings; else,
     `loosely`, those of the same words in another order or number ("colors_favorite"), if they are one thing."""
-    known, canonical = set(known), canonical_key(key)
-    if same := [one for one in known if canonical_key(one) == canonical]:
+    canonical = canonical_key(key)
+    there = {one: canonical_key(one) for one in known}
+    if same := [one for one, its in there.items() if its == canonical]:
         return sorted(same, key=lambda one: (one != key, one != canonical, one))
-    near = [one for one in known if _is_near(one, canonical)] if loosely else []
-    return near if len({canonical_key(one) for one in near}) == 1 else []
+    near = [one for one in there if _is_near(one, canonical)] if loosely else []
+    return near if len({there[one] for one in near}) == 1 else []
 
 
 def _words(key: str) -> list[str]:
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"['’]s(?![^\W_])", "", unicodedata.normalize("NFKC", key)))
-    return [_SPELLED.get(word, word) for word in re.findall(r"[^\W_]+", american(parted.casefold()))]
+    words: list[str] = re.findall(r"[^\W_]+", american(parted.casefold()))
+    return [_SPELLED.get(word, word) for word in words]
 
 
 def _is_near(known: str, canonical: str) -> bool:

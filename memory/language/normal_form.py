@@ -60,14 +60,15 @@ _WHEN = (
     r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
 )
 _LEAD = re.compile(
-    r"^(?:(?:i (?:think|guess|believe|mean|meant)|you know|by the way|in fact|to be honest|scratch that|correction"
+    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i told you|as i said|you know|by the way|in fact|to be honest"
+    r"|in real life|in reality|seriously|for real|(?:jokes|joking|kidding) aside|kidding|scratch that|correction"
     r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
     + _WHEN
     + r") )+"
 )
 _TAIL = re.compile(
-    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|thank you|thanks|right"
-    r"|full time|part time|again|" + _WHEN + r"))+$"
+    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|for real|thank you|thanks"
+    r"|right|full time|part time|again|(?:nice|pleased|good) to meet you|" + _WHEN + r"))+$"
 )
 
 

@@ -340,3 +340,15 @@ async def test_a_model_that_spells_a_key_otherwise_means_the_same(product: Produ
         room.close()
         await worker.idle()
     assert left[2:] == [["Keep red"], ["Keep green"], ["Keep blue"], []]
+
+
+@pytest.mark.parametrize("answer", ["katja", "It's Marta.", "Hi, Marta here"])
+async def test_who_is_asked_for_their_name_in_the_first_greeting_answers_with_it(
+    product: Product, server: Edge, answer: str
+) -> None:
+    """And in the second call, where nobody has asked, the same words are no name."""
+    first, second = server.room("first"), server.room("second")
+    async with working(product.server) as worker:
+        await job(worker, product, first, ALICE, "Hello!", answer, "I like tea.")
+        await job(worker, product, second, ALICE, "Robin", "Thanks.")
+    assert product.named(ALICE)["name"].strip(".") in answer

@@ -9,7 +9,7 @@ import pytest
 from memory.language.keys import canonical_key, meant
 
 ONE = """
-favorite_color   | favourite_colour; user_favorite_color; my_favorite_color; Favorite Color; favoriteColor; FAVORITE-COLOR
+favorite_color   | favourite_colour; user_favorite_color; my_favorite_color; Favorite Color; favoriteColor
 favorite_color   | user's favourite colour; the_user_favorite_color; my favourite color; fav_colour; favorite_color
 home_city        | city; current_city; users_home_city; homeCity; city of residence
 name             | user_name; my_name; full_name; Name; the person's name

@@ -434,3 +434,26 @@ def identity_unbound() -> None:
     import identity
 
     identity._in_context.set(None)
+
+
+async def test_a_role_play_lasts_as_long_as_its_session(manager: MemoryManager, alice: SessionMemory) -> None:
+    await start(alice)
+
+    async def say(session: SessionMemory, *words: str) -> None:
+        for number, text in enumerate(words):
+            name = f"{text} {number}"
+            await session.capture(turn(text, name=name, later=number))
+
+    await say(alice, "My name is Vera and I live in Oulu.", "In the role play, I'm Max.", "My name is Max.")
+    other_device = manager.open_session()
+    await other_device.load()
+    await say(other_device, "I'm a nurse.")
+    await say(alice, "I live in Berlin.")
+    known = await manager.aretrieve_all("FACT")
+    assert (known["name"], known["home_city"], known["job"]) == ("My name is Vera", "I live in Oulu.", "I'm a nurse.")
+    assert await manager.apast() == []
+    alice.close()
+    again = manager.open_session()
+    await again.load()
+    await say(again, "I live in Turku.")
+    assert (await manager.aretrieve("FACT", "home_city")) == "I live in Turku."
