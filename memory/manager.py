@@ -97,7 +97,10 @@ class MemoryManager:
         session_user = _who_may_write()
         user, sessions = session_user.uuid, self._live.sessions(session_user.uuid)
         parsed, key, value = Category.parse(category), checked("key", key), checked("value", value)
-        there = await self._found(session_user, category, key, loosely=False)
+        if sessions:
+            there = next(iter(await self._meant(session_user, [key], parsed, loosely=False)), None)
+        else:
+            there = await self._found(session_user, category, key, loosely=False)
         memory = Memory(
             parsed,
             there.key if there else key,
@@ -261,7 +264,8 @@ class MemoryManager:
     async def _meant(
         self, user: SessionUser, keys: Collection[str], category: Category | None, *, loosely: bool
     ) -> list[Memory]:
-        here = not user.remembered or self._live.is_loaded(user.uuid)
+        # a session's memories are here, or come late from a store that nobody shall wait for
+        here = not user.remembered or self._live.sessions(user.uuid)
         known = self._live.of(user.uuid) if here else await self._store_of(user.uuid).ask_in_order(Store.memories)
         known = [memory for memory in known if category in (None, memory.category)]
         found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]

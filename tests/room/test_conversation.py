@@ -330,16 +330,16 @@ async def test_a_model_that_spells_a_key_otherwise_means_the_same(product: Produ
 
     product.mind = mind
     room.join(ALICE)
-    left: list[list[str]] = []
+    left: list[dict[str, str]] = []
     async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
         for words in ("My favorite color is teal.", "Thanks.", *keys, "Forget it"):
             await product.chat(room, ALICE, words)
-            left.append([value for value in product.memories(ALICE) if value != "Forget it"])
+            left.append({key: value for key, value in product.named(ALICE).items() if "user_input" not in key})
         room.close()
         await worker.idle()
-    assert left[2:] == [["Keep red"], ["Keep green"], ["Keep blue"], []]
+    assert left[2:] == [{"favorite_color": value} for value in keys] + [{}]
 
 
 @pytest.mark.parametrize("answer", ["katja", "It's Marta.", "Hi, Marta here"])

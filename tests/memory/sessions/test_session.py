@@ -15,7 +15,7 @@ import pytest
 
 import memory.sessions.session
 from identity import set_session_user
-from memory.language.statements import statements_in
+from memory.language.statements import heard
 from memory.manager import MemoryManager, MemoryOff
 from memory.records import MAX_THREAD_CHARACTERS, MAX_TURN_CHARACTERS, Turn
 from memory.sessions.session import SessionClosed, SessionMemory
@@ -270,7 +270,7 @@ async def test_a_turn_is_read_once_and_summed_up_at_the_end_and_now_and_then(
 ) -> None:
     read: list[str] = []
     monkeypatch.setattr(
-        memory.sessions.session, "statements_in", lambda said, before: read.append(said) or statements_in(said, before)
+        memory.sessions.session, "heard", lambda said, *before: read.append(said) or heard(said, *before)
     )
     written: list[str] = []
     summarise = store.summarise
