@@ -117,13 +117,14 @@ class SessionUser:
 
 
 def livekit_identity_to_uuid(
-    identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard"
+    identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard", scope: str = ""
 ) -> UUID:
     """Turn a LiveKit identity into the person's UUID: `uuid5(namespace, identity)`, the same on every worker.
 
     The identity is taken as it is signed: no case folding, trimming or Unicode normalisation, so two identities
     that only look alike are two people. Whoever comes by telephone or connector has a UUID that no token's identity
-    has, because a caller's number is no proof of a login that happens to have the same name.
+    has, because a caller's number is no proof of a login that happens to have the same name. A `scope`, such as the
+    number that they called, makes another person of the same caller; a login has none.
 
     Raises `IdentityError` for one that is empty, blank, over 512 characters, or holds control characters or lone
     surrogates.
@@ -132,18 +133,22 @@ def livekit_identity_to_uuid(
     _refuse_unusable(identity)
     if kind != "standard":
         # no identity may contain the separator
-        return uuid5(settings.identity_namespace, f"\0{kind}\0{identity}")
+        scoped = f"\0{scope}" if scope else ""
+        return uuid5(settings.identity_namespace, f"\0{kind}\0{identity}{scoped}")
     if settings.supabase_auth_identities and _VERSION_4.fullmatch(identity):
         return UUID(identity)
     return uuid5(settings.identity_namespace, identity)
 
 
-def session_user(identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard") -> SessionUser:
-    """Describe the person behind an identity. Raises `IdentityError`."""
+def session_user(
+    identity: str, settings: IdentitySettings | None = None, *, kind: Kind = "standard", scope: str | None = ""
+) -> SessionUser:
+    """Describe the person behind an identity. A `scope` of None is one that is asked for and not known: whose memory it
+    is, nobody can tell, and nothing is stored. Raises `IdentityError`."""
     settings = settings or _settings()
-    uuid = livekit_identity_to_uuid(identity, settings, kind=kind)
+    uuid = livekit_identity_to_uuid(identity, settings, kind=kind, scope=scope or "")
     anonymous = any(fnmatchcase(identity, pattern) for pattern in settings.anonymous_identities)
-    nobodys = anonymous or (kind == "sip" and _is_withheld(identity))
+    nobodys = anonymous or scope is None or (kind == "sip" and _is_withheld(identity))
     return SessionUser(uuid, identity, remembered=not nobodys, kind=kind)
 
 
@@ -228,12 +233,12 @@ class Binding:
             raise NoSessionUser("nobody is bound to this job yet: bind the participant's identity first")
         return self._user
 
-    def bind(self, identity: str, kind: Kind = "standard") -> SessionUser:
-        """Bind the identity. Again with the same one is harmless.
+    def bind(self, identity: str, kind: Kind = "standard", scope: str | None = "") -> SessionUser:
+        """Bind the identity, as `session_user` describes it. Again with the same one is harmless.
 
         Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
         """
-        user = session_user(identity, kind=kind)
+        user = session_user(identity, kind=kind, scope=scope)
         if self.state is BindingState.UNBOUND:
             self._user = user
         if self.user != user:

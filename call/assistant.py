@@ -18,7 +18,8 @@ from call.confirmation import SpokenConfirmation
 from call.context import Chunk, InShort, Refusals, for_model, last_words
 from call.services import Services
 from identity import Binding, NoSessionUser, WrongSessionUser
-from memory.language.named_facts import category_of, usual_key
+from memory.language.keys import canonical_key
+from memory.language.named_facts import category_of
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
 from memory.records import Category, Memory
@@ -117,9 +118,12 @@ class Assistant(Agent):
             key: A short name for it, such as favorite_color. The same name replaces what was kept under it.
             value: What to remember, in their own words.
         """
-        key = usual_key(key)
         # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
-        kept = await self._memory.astore(category_of(key) or category, key, value)
+        of_rules = category_of(canonical_key(key))
+        category = of_rules or category
+        there = await self._memory.ameant([key], category) or await self._memory.ameant([key], of_rules)
+        category, key = (there[0].category, there[0].key) if there else (category, canonical_key(key))
+        kept = await self._memory.astore(category, key, value)
         await self._refresh_realtime()
         return f"Remembered: {line(kept, self._clock.zone)}"
 
@@ -161,7 +165,7 @@ class Assistant(Agent):
         Args:
             keys: The keys of all memories that mention what the person wants forgotten.
         """
-        known = [memory for memory in await self._memory.amemories() if memory.key in keys]
+        known = await self._memory.ameant(keys)
         for memory in known:
             await self._memory.aforget(memory.category, memory.key)
         await self._refresh_realtime()

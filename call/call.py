@@ -15,10 +15,11 @@ from call.acquaintance import Acquaintance, get_acquainted
 from call.assistant import Assistant
 from call.clock import Clock
 from call.console import show_memories
-from call.prompts import GOODBYES
+from call.prompts import FIRST_GREETING, GOODBYES
 from call.services import Services
 from call.turns import keep_turns, summarise
 from identity import Binding
+from memory.language.frame import Frame
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from room.participant import Caller, room_options, shown_by
@@ -91,7 +92,9 @@ class Call:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
             self._tasks.spawn(self._catch_up(remembering))
             self._tasks.spawn(remembering.follow_meaning())
-        session.generate_reply(instructions=await acquaintance.greeting(self._services))
+        greeting = await acquaintance.greeting(self._services)
+        remembering.frame = Frame(asked_name=greeting is FIRST_GREETING)
+        session.generate_reply(instructions=greeting)
         if not ctx.is_fake_job():
             self.line.let_in(session)
         await voice.apology.record()

@@ -13,7 +13,7 @@ from call.call import Call
 from call.services import Services
 from identity import Binding, IdentityError, open_seat, printable
 from room.dispatch import leave
-from room.participant import Attendance, Caller
+from room.participant import Attendance, Caller, scope_of
 from room.private import Lines
 from room.tasks import Tasks
 
@@ -92,7 +92,8 @@ class Job:
             self._pauses.pop(caller, None)
 
     async def _talk_to(self, caller: Caller, binding: Binding) -> None:
-        user = binding.bind(caller.identity, caller.kind)
+        scope = scope_of(self._ctx.room, caller, self._services.settings.room)
+        user = binding.bind(caller.identity, caller.kind, scope)
         log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
         call = Call(self._services, self._ctx, binding, self._lines.open_to(caller))
         self._calls.append(call)

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from identity import SessionUser, current_user
 from memory.embedding.embedders import Embedder
+from memory.language.keys import meant
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
@@ -87,17 +88,23 @@ class MemoryManager:
     # -- the public surface, in pairs
 
     def store(self, category: str, key: str, value: str) -> Memory:
-        """Keep `value` under (category, key), replacing what was there. Raises `CategoryError` for an unknown
-        category and `ValueError` for an empty or oversized key or value."""
+        """Keep `value` under (category, key), replacing what was there: under this key, or else under another spelling
+        of it ("favourite_colour"). Raises `CategoryError` for an unknown category and `ValueError` for an empty or
+        oversized key or value."""
         return self._wait(self.astore(category, key, value))
 
     async def astore(self, category: str, key: str, value: str) -> Memory:
-        user = _who_may_write().uuid
-        sessions = self._live.sessions(user)
+        session_user = _who_may_write()
+        user, sessions = session_user.uuid, self._live.sessions(session_user.uuid)
+        parsed, key, value = Category.parse(category), checked("key", key), checked("value", value)
+        if sessions:
+            there = next(iter(await self._meant(session_user, [key], parsed, loosely=False)), None)
+        else:
+            there = await self._found(session_user, category, key, loosely=False)
         memory = Memory(
-            Category.parse(category),
-            checked("key", key),
-            checked("value", value),
+            parsed,
+            there.key if there else key,
+            value,
             datetime.now(UTC),
             conversation=sessions[-1].conversation if sessions else None,
         )
@@ -108,7 +115,7 @@ class MemoryManager:
         return kept[0] if kept else memory
 
     def retrieve(self, category: str, key: str) -> str | None:
-        """The value under (category, key), or None."""
+        """The value under (category, key), or under the key that is there and means the same; or None."""
         return self._wait(self.aretrieve(category, key))
 
     async def aretrieve(self, category: str, key: str) -> str | None:
@@ -124,7 +131,7 @@ class MemoryManager:
         return {memory.key: memory.value for memory in await self.amemories() if memory.category in wanted}
 
     def forget(self, category: str, key: str) -> bool:
-        """Delete one memory with its past; False if there was none."""
+        """Delete one memory with its past, as `retrieve` finds it; False if there was none."""
         return self._wait(self.aforget(category, key))
 
     async def aforget(self, category: str, key: str) -> bool:
@@ -161,6 +168,11 @@ class MemoryManager:
         if not user.remembered or self._live.has_all(user.uuid):
             return self._live.of(user.uuid)
         return await self._store_of(user.uuid).ask_in_order(Store.memories)
+
+    async def ameant(self, keys: Collection[str], category: Category | None = None) -> list[Memory]:
+        """What is remembered under these keys, or under what they mean (see `memory.language.keys`), the likeliest
+        first; of one category, or of any."""
+        return await self._meant(current_user(), keys, category, loosely=True)
 
     def past(self) -> list[Past]:
         """Everything that held once and was replaced, in the order in which that happened."""
@@ -242,11 +254,22 @@ class MemoryManager:
 
     # -- what they share; the user is an argument from here on
 
-    async def _found(self, user: SessionUser, category: str, key: str) -> Memory | None:
+    async def _found(self, user: SessionUser, category: str, key: str, *, loosely: bool = True) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
             return None
-        return await self._store_of(user.uuid).ask_in_order(Store.retrieve, parsed, key)
+        exact = await self._store_of(user.uuid).ask_in_order(Store.retrieve, parsed, key)
+        return exact or next(iter(await self._meant(user, [key], parsed, loosely=loosely)), None)
+
+    async def _meant(
+        self, user: SessionUser, keys: Collection[str], category: Category | None, *, loosely: bool
+    ) -> list[Memory]:
+        # a session's memories are here, or come late from a store that nobody shall wait for
+        here = not user.remembered or self._live.sessions(user.uuid)
+        known = self._live.of(user.uuid) if here else await self._store_of(user.uuid).ask_in_order(Store.memories)
+        known = [memory for memory in known if category in (None, memory.category)]
+        found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]
+        return sorted((memory for memory in known if memory.key in found), key=lambda memory: found.index(memory.key))
 
     async def _read_to_the_end(self, user: UUID) -> None:
         """Keep what the user said up to now, and wait for what a model still finds in it: it must not bring back what

@@ -37,6 +37,8 @@ class RoomSettings(BaseSettings):
     `worker_port` is where a worker says that it is well, 0 for any free port; without it the framework decides, and of
     two workers on one machine the second finds it taken.
     `identity_from` says where the person's identity is signed: in their own token, or in the job's metadata.
+    `identity_scope` says where a telephone caller is one person: in the whole deployment, or for each number that is
+    called, or for each trunk that calls come by.
     `reconnect_grace` is how long, in seconds, a person who is gone is waited for, and `arrival_timeout` how long
     anybody is waited for in a room where nobody has come yet. `idle_timeout` is how long, in seconds, a person may say
     nothing before they are asked, and again before the call ends; `max_call_length` is how long any call may last.
@@ -51,6 +53,7 @@ class RoomSettings(BaseSettings):
     room_policy: RoomPolicy = RoomPolicy.SINGLE
     participant_kinds: Annotated[tuple[Kind, ...], NoDecode] = ("standard",)
     identity_from: Literal["participant", "metadata"] = "participant"
+    identity_scope: Literal["deployment", "called_number", "trunk"] = "deployment"
     reconnect_grace: float = Field(default=20.0, ge=0, le=3600)
     arrival_timeout: float = Field(default=60.0, gt=0, le=3600)
     idle_timeout: float = Field(default=60.0, gt=0, le=3600)
@@ -144,6 +147,18 @@ def shown_by(room: rtc.Room, caller: Caller, attribute: str) -> str:
     if present(room, caller.identity) != caller:
         return ""
     return room.remote_participants[caller.identity].attributes.get(attribute, "")
+
+
+# Set by LiveKit's own telephone service, and by nobody who calls.
+_SCOPES = {"called_number": "sip.trunkPhoneNumber", "trunk": "sip.trunkID"}
+
+
+def scope_of(room: rtc.Room, caller: Caller, settings: RoomSettings) -> str | None:
+    """What of their call is a part of who they are, "" where nothing is; None where it is asked for and not known."""
+    attribute = _SCOPES.get(settings.identity_scope)
+    if caller.kind != "sip" or attribute is None:
+        return ""
+    return shown_by(room, caller, attribute).strip() or None
 
 
 def is_taken(room: rtc.Room, caller: Caller) -> bool:

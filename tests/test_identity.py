@@ -377,6 +377,21 @@ def test_who_shows_their_number_is_remembered(number: str) -> None:
     assert session_user(f"sip_{number}", kind="sip").remembered
 
 
+def test_a_caller_is_one_person_in_each_scope_and_a_login_is_one_everywhere() -> None:
+    caller = "sip_+4915112345678"
+    scopes = ["", "+49301", "+49302"]
+    callers = {livekit_identity_to_uuid(caller, kind="sip", scope=scope) for scope in scopes}
+    assert len(callers) == 3
+    assert livekit_identity_to_uuid(caller, kind="sip") in callers
+    assert livekit_identity_to_uuid(f"{caller}+49301", kind="sip") not in callers
+    assert {livekit_identity_to_uuid("alice", scope=scope) for scope in scopes} == {livekit_identity_to_uuid("alice")}
+
+
+def test_of_a_scope_that_is_not_known_nothing_is_stored() -> None:
+    assert not session_user("sip_+4915112345678", kind="sip", scope=None).remembered
+    assert session_user("sip_+4915112345678", kind="sip", scope="+49301").remembered
+
+
 # -- a binding: UNBOUND -> BOUND -> CLOSED, or UNBOUND -> CLOSED, and never back
 
 

@@ -83,6 +83,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "ROOM_POLICY": "everyone",
         "PARTICIPANT_KINDS": "standard, sip",
         "IDENTITY_FROM": "metadata",
+        "IDENTITY_SCOPE": "trunk",
         "RECONNECT_GRACE": "7",
         "ARRIVAL_TIMEOUT": "7",
         "IDLE_TIMEOUT": "7",
@@ -106,7 +107,13 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ROOM_POLICY", "all"), ("PARTICIPANT_KINDS", "sip, agent"), ("IDENTITY_FROM", "name"), ("RECONNECT_GRACE", "-1")],
+    [
+        ("ROOM_POLICY", "all"),
+        ("PARTICIPANT_KINDS", "sip, agent"),
+        ("IDENTITY_FROM", "name"),
+        ("IDENTITY_SCOPE", "number"),
+        ("RECONNECT_GRACE", "-1"),
+    ],
 )
 def test_a_room_setting_that_means_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

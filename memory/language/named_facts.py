@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from memory.language import plausible, time_zones
-from memory.language.normal_form import forms, plain
+from memory.language.normal_form import forms, plain, without_fillers
 from memory.records import Category
 
 MAX_NAMED_CHARACTERS = 240
@@ -51,16 +51,21 @@ def named(statement: str) -> Named | None:
     return next(filter(None, found), None)
 
 
+def called(answer: str) -> Named | None:
+    """The name in an answer to "what may I call you?": "Marta", "It's Marta.", "Hi, Marta here"."""
+    match = _CALLED.fullmatch(without_fillers(plain(answer))) if len(answer) <= MAX_NAMED_CHARACTERS else None
+    if match is None or not plausible.is_name(match["value"]):
+        return None
+    written = [word for word in answer.split() if word.strip(".,!?").lower() in match["value"].split()]
+    as_names = all(word != word.lower() for word in written) if answer != answer.lower() else len(written) == 1
+    return Named(Category.FACT, "name") if as_names or answer.lower() == answer.upper() else None
+
+
 def category_of(key: str) -> Category | None:
     """Where a key belongs that is in the table; None for any other."""
     if key.startswith("favorite_"):
         return Category.PREFERENCE
     return Category.FACT if key in _FACTS else None
-
-
-def usual_key(key: str) -> str:
-    """A key as the table has it, where a tool calls it by another name."""
-    return "time_zone" if key == "timezone" else key
 
 
 def takes_any_value(key: str) -> bool:
@@ -111,13 +116,19 @@ _ROLE = r"(?P<role>best friend|[a-zé]+?)"
 _WHOSE = rf"(?:my|our) (?P<other>other )?(?:(?:new|older|younger|little|big) )?{_ROLE}"
 _NAME = r"(?P<value>[^ ]+(?: [^ ]+)?)"
 
+_CALLED = re.compile(
+    r"(?:(?:hi|hello|hey|sure|yes|it is|this is|i am|my name is|the name is|you can|you may|call|calls|me|my|people"
+    r"|friends|they|everyone|everybody|say) )*"
+    r"(?P<value>[\w'-]+(?: [\w'-]+){0,2}?)(?: (?:here|speaking|is (?:fine|good|my name)|will do|thanks))?"
+)
+
 # A key, what a `value` or what is `denied` must be (`bool`: anything), patterns. `thing` goes into the key.
 _TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
     (
         "name",
         plausible.is_name,
         rf"my (?:new |real |full )?name is (?:not \w+ (?:it is |but ))?{_V}",
-        rf"(?:you can )?call me {_V}",
+        rf"(?:you can |i (?:want|would like) you to )?call me {_V}",
         rf"i (?:am called|go by|prefer to be called|would like to be called) {_V}",
         rf"my name is (?:not|no longer) {_D}",
     ),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from memory.language.keys import american
+
 # With or without its apostrophe: recognisers and hurried people leave it out.
 _CONTRACTIONS = [
     (re.compile(pattern), replacement)
@@ -31,7 +33,6 @@ _CONTRACTIONS = [
         (r"\bwanna\b", "want to"),
         (r"\b(?:anymore|any longer)\b", "any more"),
         (r"\be[- ]mail\b", "email"),
-        (r"\b(favo|colo|neighbo)ur", r"\1r"),
     )
 ]
 # A dot, an @ or a hyphen belongs to a word only between two of its characters: "alice@example.com", "3.5".
@@ -59,20 +60,21 @@ _WHEN = (
     r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
 )
 _LEAD = re.compile(
-    r"^(?:(?:i (?:think|guess|believe|mean|meant)|you know|by the way|in fact|to be honest|scratch that|correction"
+    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i told you|as i said|you know|by the way|in fact|to be honest"
+    r"|in real life|in reality|seriously|for real|(?:jokes|joking|kidding) aside|kidding|scratch that|correction"
     r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
     + _WHEN
     + r") )+"
 )
 _TAIL = re.compile(
-    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|thank you|thanks|right"
-    r"|full time|part time|again|" + _WHEN + r"))+$"
+    r"(?: (?:instead|though|by the way|you know|i think|i guess|as well|in fact|to be honest|for real|thank you|thanks"
+    r"|right|full time|part time|again|(?:nice|pleased|good) to meet you|" + _WHEN + r"))+$"
 )
 
 
 def plain(text: str) -> str:
     """Lower case, contractions written out, no marks, one blank between words."""
-    low = text.replace("’", "'").lower()
+    low = american(text.replace("’", "'").lower())
     for pattern, replacement in _CONTRACTIONS:
         low = pattern.sub(replacement, low)
     return " ".join(_TOKEN.findall(low))

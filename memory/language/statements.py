@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 from livekit import blingfire
 
 from memory.language.categorise import categorise
-from memory.language.named_facts import Named, named, takes_any_value
+from memory.language.frame import Frame, own_words
+from memory.language.named_facts import Named, called, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
 from memory.language.worthless import A_STATEMENT_BYTES, is_question, is_worthless
 from memory.records import Category
 
-__all__ = ["Statement", "normal_form", "same_statement", "settled", "statements_in"]
+__all__ = ["Frame", "Statement", "heard", "normal_form", "same_statement", "settled", "statements_in"]
 
 MAX_STATEMENT_CHARACTERS = 1000
 
@@ -67,6 +68,7 @@ _REPORTS = re.compile(
     r"(?i)\b(?:said|says?|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
     r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$"
 )
+_OWN = Frame()
 _MAX_CLAUSES = 8
 _MAX_SENTENCES = 100
 """Nobody speaks for longer in one turn; of a pasted text, at about 1 ms a sentence, the rest is kept unread."""
@@ -86,30 +88,39 @@ class Statement:
     denies: str | None = None
 
 
-def statements_in(turn: str, before: Statement | None = None) -> list[Statement]:
-    """What a user turn states about its speaker, in the order of the turn, each key at most once.
+def statements_in(turn: str, before: Statement | None = None, frame: Frame = _OWN) -> list[Statement]:
+    """What a user turn states, as `heard` finds it."""
+    return heard(turn, before, frame)[0]
+
+
+def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[Statement], Frame]:
+    """What a user turn states about its speaker, in the order of the turn, each key at most once; and the frame in
+    which the next turn is to be taken.
 
     Questions, greetings, commands and fillers are left out, sentence by sentence; so is what looks like our own block
     of memories. `before` is the last statement of the person's previous turn: "no wait, it's green" is about that.
-    What would give the agent orders is quoted, and has no key.
+    What is nobody's statement about themselves (`memory.language.frame`) has no key. What would give the agent orders
+    is quoted too, and so is what the words alone do not show to be said in a role play, or by somebody else.
     """
     found: list[Statement] = []
     taken_back = False
     sentences = _sentences(turn)
-    for sentence in sentences[:_MAX_SENTENCES]:
+    own, after = own_words(turn, sentences[:_MAX_SENTENCES], frame)
+    for sentence, is_own in zip(sentences[:_MAX_SENTENCES], own, strict=True):
         said = " ".join(sentence.split())
         words = _TAKING_BACK.sub("", said)
         taken_back = taken_back or words != said
         if not words:
             continue  # "No wait." is about the next sentence
         about = next((one for one in reversed(found) if one.key), before)
-        correction = _correction(words, about, taken_back=taken_back)
-        for statement in [correction] if correction else list(_of_sentence(words)):
+        correction = _correction(words, about, taken_back=taken_back) if is_own else None
+        for statement in [correction] if correction else list(_of_sentence(words, frame, is_own=is_own)):
             _add(found, statement, replacing=taken_back)
         taken_back = False
     for statement in _unnamed(" ".join(sentences[_MAX_SENTENCES:])):
         _add(found, statement, replacing=False)
-    return found
+    is_asked_still = frame.asked_name and not found and not any(map(is_question, sentences))
+    return found, replace(after, asked_name=is_asked_still)
 
 
 def unquoted(turn: str, quotes: Sequence[str]) -> list[Statement]:
@@ -156,23 +167,23 @@ def _stated(sentence: str) -> str | None:
 # -- from a sentence to statements
 
 
-def _of_sentence(sentence: str) -> Iterator[Statement]:
-    words = _stated(sentence)
-    if words is None:
+def _of_sentence(words: str, frame: Frame, *, is_own: bool) -> Iterator[Statement]:
+    stated = _stated(words)
+    if stated is None:
         return
-    if is_instruction_like(words):
-        yield from _unnamed(words)
+    if is_instruction_like(stated) or not is_own:
+        yield from _unnamed(stated, quote=frame.playing or frame.others_text)
         return
-    for clause, name in _clauses(words):
+    for clause, name in _clauses(stated, asked_name=frame.asked_name):
         if name:
             yield Statement(name.category, name.key, clause, name.denies)
         else:
             yield from _unnamed(clause)
 
 
-def _unnamed(words: str) -> Iterator[Statement]:
+def _unnamed(words: str, *, quote: bool = False) -> Iterator[Statement]:
     """All of it, in as many statements as it takes."""
-    if is_instruction_like(words):
+    if quote or is_instruction_like(words):
         for part in _parts(words, MAX_STATEMENT_CHARACTERS - len(quoted(""))):
             yield Statement(Category.FACT, None, quoted(part))
         return
@@ -184,13 +195,13 @@ def _parts(words: str, longest: int) -> list[str]:
     return textwrap.wrap(words, longest, break_on_hyphens=False) if len(words) > longest else [words] if words else []
 
 
-def _clauses(words: str) -> list[tuple[str, Named | None]]:
+def _clauses(words: str, *, asked_name: bool) -> list[tuple[str, Named | None]]:
     """The parts of a sentence that can stand alone, with their names; the whole if none has one.
 
     What cannot stand alone stays with its neighbour, and neighbours under one key are one clause, verbatim.
     """
     pieces = _cut(words)
-    names = [named(part) for part in pieces[::2]]
+    names = [named(part) or (called(part) if asked_name else None) for part in pieces[::2]]
     if not any(names):
         return [(words, named(words))]
     clauses = [(pieces[0], names[0])]
@@ -246,7 +257,7 @@ def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> No
     for at, one in reversed(list(enumerate(found))):
         if one.key != statement.key or (one.key is None and quote != is_quotation(one.value)):
             continue
-        value = f"{one.value} {statement.value}"
+        value = f"{one.value} {statement.value}".replace('" they said: "', " ")  # two quotations are one
         if one.key is not None and replacing:
             found[at] = statement
         elif len(value) <= MAX_STATEMENT_CHARACTERS:

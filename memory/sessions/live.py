@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
+from memory.language.frame import Frame
 from memory.language.statements import Statement
 from memory.records import STATEMENT_KEY, Memory, Session, Turn
 from memory.sessions.person import Person
@@ -41,6 +42,8 @@ class OpenSession:
         before it must not be told any more, and nothing of its conversation is kept."""
         self.before: Statement | None = None
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
+        self.frame = Frame()
+        """How their next utterance is to be taken: as their own, as part of a role play that goes on."""
         self.unsettled: Turn | None = None
         """What they are saying, as long as the next turn may go on with it."""
         self.reading: set[asyncio.Task[Any]] = set()

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from memory.curation.summary import extracted_summary
-from memory.language.statements import Statement, statements_in
+from memory.language.statements import Statement, heard
 from memory.language.utterances import continued
 from memory.recall.brief import brief
 from memory.records import (
@@ -284,7 +284,7 @@ class SessionMemory(OpenSession):
         if not self.remembered:
             return []
         text, before = storable(turn.text), self.before
-        by_rule = statements_in(text, before)
+        by_rule, self.frame = heard(text, before, self.frame)
         self.before = by_rule[-1] if by_rule else None
         if self.extract is None:
             return self._keep(turn, by_rule)

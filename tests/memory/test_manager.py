@@ -128,6 +128,49 @@ def _timeless(answer: object) -> object:
     return (memory.category, memory.key, memory.value) if isinstance(memory, Memory) else answer
 
 
+SPELLINGS = ["favorite_color", "favourite_colour", "user_favorite_color"]
+
+
+@pytest.mark.parametrize("first", SPELLINGS)
+def test_a_script_that_spells_a_key_otherwise_means_the_same(manager_of_a_script: MemoryManager, first: str) -> None:
+    manager = manager_of_a_script
+    set_session_user("alice@example.com")
+    for color, key in enumerate([first, *SPELLINGS]):
+        manager.store("PREFERENCE", key, str(color))
+    assert manager.retrieve_all() == {first: "3"}
+    assert len(manager.past()) == 3
+    assert manager.retrieve("PREFERENCE", "colors_favorite") == "3"
+    assert manager.retrieve("FACT", "favorite_color") is None
+    assert manager.forget("PREFERENCE", "my favorite color")
+    assert manager.memories() == []
+
+
+def test_of_two_keys_that_are_there_each_stays_itself(manager_of_a_script: MemoryManager, path: Path) -> None:
+    """As earlier versions have kept them."""
+    manager, user = manager_of_a_script, set_session_user("alice@example.com")
+    older = [Memory(Category.FACT, key, key, NOON) for key in ("user_name", "name")]
+
+    async def keep() -> None:
+        store = SqliteStore(path)
+        await store.remember(user, older)
+        await store.aclose()
+
+    asyncio.run(keep())
+    manager.store("FACT", "user_name", "Ann")
+    assert manager.retrieve_all() == {"name": "name", "user_name": "Ann"}
+    assert manager.retrieve("FACT", "name") == "name"
+    assert manager.forget("FACT", "name")
+    assert manager.retrieve_all() == {"user_name": "Ann"}
+
+
+def test_a_key_in_another_order_replaces_nothing(manager_of_a_script: MemoryManager) -> None:
+    """Whoever writes a program may mean two things by `pet` and `pets`."""
+    set_session_user("alice@example.com")
+    manager_of_a_script.store("FACT", "pet", "Rex")
+    manager_of_a_script.store("FACT", "pets", "two")
+    assert manager_of_a_script.retrieve_all() == {"pet": "Rex", "pets": "two"}
+
+
 @pytest.mark.parametrize("name", TWINS)
 async def test_without_a_user_nothing_is_touched(manager: MemoryManager, path: Path, name: str) -> None:
     arguments = {"store": ("FACT", "a", "b"), "retrieve": ("FACT", "a"), "retrieve_all": ("FACT",)}

@@ -70,6 +70,12 @@ class Product:
         user = str(livekit_identity_to_uuid(identity))
         return self._column("select value from memories where user_id = ? order by said_at", user)
 
+    def named(self, identity: str) -> dict[str, str]:
+        """The same by their keys."""
+        query = "select key || '\n' || value from memories where user_id = ? order by said_at"
+        rows = self._column(query, str(livekit_identity_to_uuid(identity)))
+        return {key: value for key, _, value in (row.partition("\n") for row in rows)}
+
     def transcript(self, identity: str) -> list[tuple[str, str]]:
         """What was said in all conversations of this person: role and words, in order."""
         query = "select role || '\n' || text from messages where user_id = ? order by said_at, seq"

@@ -14,7 +14,7 @@ from identity import Kind, livekit_identity_to_uuid
 from room.dispatch import leave
 from room.participant import Attendance, RoomSettings
 from room.private import Lines, Patience
-from tests.room.edge import EdgeRoom
+from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import spoken
 from tests.room.product import Product
 from tests.room.worker import until, working
@@ -77,6 +77,30 @@ async def test_who_telephones_is_nobody_who_signs_in_by_that_name(
     assert product.everything_stored() == ["I live in Oslo."]
     with sqlite3.connect(product.file) as db:
         assert db.execute("select email from profiles").fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize(("scope", "attribute"), [("called_number", "sip.trunkPhoneNumber"), ("trunk", "sip.trunkID")])
+async def test_two_shops_that_one_deployment_serves_know_nothing_of_each_others_callers(
+    product: Product, server: Edge, settings: Set, scope: str, attribute: str
+) -> None:
+    settings(participant_kinds="standard,sip", identity_scope=scope)
+    bakery, garage, again = server.room("bakery"), server.room("garage"), server.room("bakery again")
+    neither, login = server.room("neither"), server.room("login")
+    called = {bakery: "+49301", garage: "+49302", again: "+49301", neither: "", login: "+49301"}
+    async with working(product.server) as worker:
+        for room, number in called.items():
+            room.join(PHONE, STANDARD if room is login else SIP, attributes={attribute: number} if number else None)
+            await worker.job(room.name)
+            await product.greeted(room)
+            await product.chat(room, PHONE, f"I like the {room.name} best.")
+            await product.chat(room, PHONE, "What do I like?")
+            room.close()
+            await worker.idle()
+    told = {room.name: product.requests(room)[-1].everything for room in called}
+    assert "the bakery best" in told["bakery again"]
+    assert "the bakery best" not in told["garage"] + told["neither"] + told["login"]
+    persons = {livekit_identity_to_uuid(PHONE, kind="sip", scope=number) for number in ("+49301", "+49302")}
+    assert set(product.profiles()) == {str(uuid) for uuid in (*persons, livekit_identity_to_uuid(PHONE))}
 
 
 async def test_who_is_gone_for_good_is_let_go_though_others_stay(

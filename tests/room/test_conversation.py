@@ -315,3 +315,40 @@ async def test_a_tool_that_keeps_a_timezone_sets_the_hour(product: Product, room
         room.close()
         await worker.idle()
     assert is_told(product.requests(room)[-1], "Asia/Kathmandu")
+
+
+async def test_a_model_that_spells_a_key_otherwise_means_the_same(product: Product, room: EdgeRoom) -> None:
+    """It sees some keys, and remembers others; "forget it" takes all of them."""
+    keys = {"Keep red": "favourite_colour", "Keep green": "user_favorite_color", "Keep blue": "colors_favorite"}
+
+    def mind(request: Request) -> str | Call:
+        if request.tool_has_answered or not request.words.startswith(("Keep", "Forget")):
+            return f"You said {request.words}"
+        if request.words.startswith("Forget"):
+            return Call("forget", {"keys": ["my_favourite_color"]})
+        return Call("remember", {"category": "FACT", "key": keys[request.words], "value": request.words})
+
+    product.mind = mind
+    room.join(ALICE)
+    left: list[dict[str, str]] = []
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        for words in ("My favorite color is teal.", "Thanks.", *keys, "Forget it"):
+            await product.chat(room, ALICE, words)
+            left.append({key: value for key, value in product.named(ALICE).items() if "user_input" not in key})
+        room.close()
+        await worker.idle()
+    assert left[2:] == [{"favorite_color": value} for value in keys] + [{}]
+
+
+@pytest.mark.parametrize("answer", ["katja", "It's Marta.", "Hi, Marta here"])
+async def test_who_is_asked_for_their_name_in_the_first_greeting_answers_with_it(
+    product: Product, server: Edge, answer: str
+) -> None:
+    """And in the second call, where nobody has asked, the same words are no name."""
+    first, second = server.room("first"), server.room("second")
+    async with working(product.server) as worker:
+        await job(worker, product, first, ALICE, "Hello!", answer, "I like tea.")
+        await job(worker, product, second, ALICE, "Robin", "Thanks.")
+    assert product.named(ALICE)["name"].strip(".") in answer

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from memory.language.categorise import categorise
-from memory.language.named_facts import MAX_NAMED_CHARACTERS, category_of, named, usual_key
+from memory.language.keys import canonical_key
+from memory.language.named_facts import MAX_NAMED_CHARACTERS, category_of, named
 from memory.language.statements import Statement, settled, statements_in
 from memory.language.time_zones import zone_in
 from memory.records import Category
@@ -620,5 +621,5 @@ def test_what_names_no_zone_replaces_none(statement: str) -> None:
 
 
 def test_a_tool_may_call_it_by_one_word() -> None:
-    assert category_of(usual_key("timezone")) is Category.FACT
-    assert usual_key("favorite_color") == "favorite_color"
+    assert category_of(canonical_key("timezone")) is Category.FACT
+    assert canonical_key("favorite_color") == "favorite_color"

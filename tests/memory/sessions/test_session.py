@@ -15,7 +15,7 @@ import pytest
 
 import memory.sessions.session
 from identity import set_session_user
-from memory.language.statements import statements_in
+from memory.language.statements import heard
 from memory.manager import MemoryManager, MemoryOff
 from memory.records import MAX_THREAD_CHARACTERS, MAX_TURN_CHARACTERS, Turn
 from memory.sessions.session import SessionClosed, SessionMemory
@@ -270,7 +270,7 @@ async def test_a_turn_is_read_once_and_summed_up_at_the_end_and_now_and_then(
 ) -> None:
     read: list[str] = []
     monkeypatch.setattr(
-        memory.sessions.session, "statements_in", lambda said, before: read.append(said) or statements_in(said, before)
+        memory.sessions.session, "heard", lambda said, *before: read.append(said) or heard(said, *before)
     )
     written: list[str] = []
     summarise = store.summarise
@@ -434,3 +434,26 @@ def identity_unbound() -> None:
     import identity
 
     identity._in_context.set(None)
+
+
+async def test_a_role_play_lasts_as_long_as_its_session(manager: MemoryManager, alice: SessionMemory) -> None:
+    await start(alice)
+
+    async def say(session: SessionMemory, *words: str) -> None:
+        for number, text in enumerate(words):
+            name = f"{text} {number}"
+            await session.capture(turn(text, name=name, later=number))
+
+    await say(alice, "My name is Vera and I live in Oulu.", "In the role play, I'm Max.", "My name is Max.")
+    other_device = manager.open_session()
+    await other_device.load()
+    await say(other_device, "I'm a nurse.")
+    await say(alice, "I live in Berlin.")
+    known = await manager.aretrieve_all("FACT")
+    assert (known["name"], known["home_city"], known["job"]) == ("My name is Vera", "I live in Oulu.", "I'm a nurse.")
+    assert await manager.apast() == []
+    alice.close()
+    again = manager.open_session()
+    await again.load()
+    await say(again, "I live in Turku.")
+    assert (await manager.aretrieve("FACT", "home_city")) == "I live in Turku."

@@ -1,0 +1,94 @@
+"""One thing under one key, whoever chose it: our rules, a model, a script. In English, as keys are.
+
+`canonical_key` brings spellings of one name together: "favourite_colour", "user_favorite_color" and "my favorite color"
+are `favorite_color`. `meant` finds which of the keys that are there somebody means who has the words, but not the key.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from memory.records import STATEMENT_KEY
+
+# A person's own facts need no owner, and hold now: "user_name", "my_name" and "current_name" are `name`.
+_OWNERS = frozenset("user users my our the person persons current".split())
+# What our table calls by another name (`memory.language.named_facts`).
+_USUAL = {
+    "timezone": "time_zone",
+    "full_name": "name",
+    "city": "home_city",
+    "city_of_residence": "home_city",
+    "date_of_birth": "birthday",
+    "birth_date": "birthday",
+    "birthdate": "birthday",
+    "phone_number": "phone",
+    "email_address": "email",
+    "e_mail": "email",
+    "occupation": "job",
+    "profession": "job",
+}
+_BRITISH = re.compile(r"(?<![a-z])(fav|col|neighb|flav|behavi|hum|hon|lab|rum|harb|arm)our")
+_SPELLED = {
+    "fav": "favorite",
+    "grey": "gray",
+    "centre": "center",
+    "theatre": "theater",
+    "mum": "mother",
+    "mom": "mother",
+    "dad": "father",
+}
+_ARTICLES = frozenset("a an the of".split())
+# Between such words the order tells: "trip_from_rome_to_oslo".
+_DIRECTIONS = frozenset("from to for by before after than in on at with without not no".split())
+
+
+def american(low: str) -> str:
+    """What is in small letters as Americans spell it: "my favourite colour" is "my favorite color"."""
+    return _BRITISH.sub(r"\1or", low)
+
+
+def canonical_key(key: str) -> str:
+    """The key in snake_case, American spelling, and without an owner; as it is where nothing would be left of it.
+
+    The key of an unnamed statement stays as it is. A canonical key is its own canonical key.
+    """
+    if key.startswith(STATEMENT_KEY):
+        return key
+    words = _words(key)
+    while len(words) > 1 and words[0] in _OWNERS:
+        del words[0]
+    name = "_".join(words)
+    return _USUAL.get(name, name) or key
+
+
+def meant(key: str, known: Iterable[str], *, loosely: bool = True) -> list[str]:
+    """Which of the known keys are meant by this one, the likeliest first: itself and its other spellings; else,
+    `loosely`, those of the same words in another order or number ("colors_favorite"), if they are one thing."""
+    canonical = canonical_key(key)
+    there = {one: canonical_key(one) for one in known}
+    if same := [one for one, its in there.items() if its == canonical]:
+        return sorted(same, key=lambda one: (one != key, one != canonical, one))
+    near = [one for one in there if _is_near(one, canonical)] if loosely else []
+    return near if len({there[one] for one in near}) == 1 else []
+
+
+def _words(key: str) -> list[str]:
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.sub(r"['’]s(?![^\W_])", "", unicodedata.normalize("NFKC", key)))
+    words: list[str] = re.findall(r"[^\W_]+", american(parted.casefold()))
+    return [_SPELLED.get(word, word) for word in words]
+
+
+def _is_near(known: str, canonical: str) -> bool:
+    if known.startswith(STATEMENT_KEY) or canonical.startswith(STATEMENT_KEY):
+        return False
+    one, other = ([_singular(word) for word in _words(key) if word not in _ARTICLES] for key in (known, canonical))
+    one = [word for word in one if word not in _OWNERS] or one
+    if not _DIRECTIONS.isdisjoint(one):
+        return one == other
+    return sorted(one) == sorted(other) or "".join(one) == "".join(other)
+
+
+def _singular(word: str) -> str:
+    return re.sub(r"(?<=[^\W_]{2})(?:(?<=ss|ch|sh)es|(?<=x)es|(?<![sui])s)$", "", word).replace("ie", "y")
