@@ -98,7 +98,7 @@ class Past:
     @property
     def set_aside(self) -> bool:
         """It held for no time at all: nobody is told that it ever did, but it is kept, and can be had back."""
-        return self.until <= self.memory.said_at
+        return self.until == self.memory.said_at
 
 
 @dataclass(frozen=True, slots=True)

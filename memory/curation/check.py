@@ -14,6 +14,7 @@ small share of what was sent. What is believed cannot be much, even if it is a l
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -35,6 +36,9 @@ keep is worth it."""
 _MAX_ANSWER_CHARACTERS = 40_000
 
 _KEY = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese set no blanks between words.
+_UNSPACED = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_BORDER = rf"(?:(?<!\w)|(?<={_UNSPACED})|(?={_UNSPACED}))", rf"(?:(?!\w)|(?<={_UNSPACED})|(?={_UNSPACED}))"
 # What is done to notes, told of more than one of them: an order, whatever it is dressed up as. English, on top of what
 # holds for every language: the shares.
 _ORDER = re.compile(
@@ -130,7 +134,7 @@ class _Checking:
         return Curation(self._batch.new, self._facts, list(ended.values()))
 
     def _facts_of(self, facts: Sequence[_Fact], statement: Memory) -> Iterator[Memory]:
-        said, keys = plain(statement.value[:MAX_STATEMENT_CHARACTERS]), {canonical_key(statement.key)}
+        said, keys = _comparable(statement.value[:MAX_STATEMENT_CHARACTERS]), {canonical_key(statement.key)}
         for fact in facts[:MOST_FACTS]:
             key, quote = canonical_key(fact.key), " ".join(fact.quote.split())
             good = _is_key(fact.key) and fact.category in CATEGORIES and _is_said(quote, said)
@@ -172,9 +176,10 @@ def _is_key(key: str) -> bool:
 
 
 def _is_said(quote: str, said: str) -> bool:
-    """Is it a part of this, word by word? Case, marks and blanks make no difference, and where words are not set apart
-    by blanks their borders make none."""
-    words = plain(quote)
-    if not words:
-        return False
-    return f" {words} " in f" {said} " or (not words.isascii() and words in said)
+    """Is it a part of this, word by word? Case, marks and blanks make no difference."""
+    words = _comparable(quote)
+    return bool(words and re.search(_BORDER[0] + re.escape(words) + _BORDER[1], said))
+
+
+def _comparable(text: str) -> str:
+    return plain(unicodedata.normalize("NFC", text))

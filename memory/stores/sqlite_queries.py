@@ -202,7 +202,7 @@ def curate(db: sqlite3.Connection, user: UUID, curation: Curation) -> Curation:
     ended = [
         one
         for one in curation.ended
-        if (one.memory in seen if one.set_aside else one.until in reasons) and _end(db, user, one)
+        if (one.memory in seen if one.set_aside else one.memory.said_at < one.until in reasons) and _end(db, user, one)
     ]
     return Curation(seen, facts, ended)
 

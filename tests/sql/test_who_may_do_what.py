@@ -144,6 +144,16 @@ PERSONS = {
     "memories_since": Call(
         lambda user, _: {"p_user_id": user, "p_version": -1}, {"version": 0, "count": 0, "memories": []}
     ),
+    "uncurated": Call(lambda user, _: {"p_user_id": user, "p_limit": 10}, []),
+    "curate": Call(
+        lambda user, her: {
+            "p_user_id": user,
+            "p_seen": her.export["memories"],
+            "p_facts": [her.export["memories"][0] | {"key": "planted"}],
+            "p_ended": [memory | {"until": memory["said_at"]} for memory in her.export["memories"]],
+        },
+        {"seen": [], "facts": [], "ended": []},
+    ),
     "start_session": Call(
         lambda user, _: {
             "p_user_id": user,
