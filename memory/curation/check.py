@@ -28,7 +28,7 @@ from memory.records import STATEMENT_KEY, Category, Curation, Memory, Past
 
 MAX_KEY_CHARACTERS = 64
 MOST_ENDED_BY_ONE = 3
-_SHARE = 5
+_SHARE = 8
 """At most one of so many of what was sent ends or is set aside; but one may always, and two may be replaced."""
 _SHARE_SET_ASIDE = 4
 """At most one of so many new statements is set aside, or one of fewer, but never all there are: most of what our rules
@@ -98,6 +98,8 @@ class _Checking:
         self._all = batch.notes | batch.statements
         self._facts: list[Memory] = []
         self._ended: dict[str, Past] = {}
+        self._wanted = set[str]()
+        """What it would take away, believed or not: who wants everything gone is not believed in a part of it."""
         self._aside: dict[str, Past] = {}
         self._good = self._bad = 0
 
@@ -109,6 +111,7 @@ class _Checking:
         orders = gives_orders(statement.value)
         facts = [] if orders else list(self._facts_of(entry.facts, statement))
         ended = [] if orders else list(self._ended_by(entry.ends, statement))
+        self._wanted |= self._all.keys() & {*entry.ends, *([entry.id] if entry.worth != "keep" else [])}
         if entry.worth == "private":
             self._aside[entry.id] = Past(statement, statement.said_at)
             return
@@ -120,17 +123,17 @@ class _Checking:
 
     def result(self) -> Curation:
         """Raises `AnswerRefused`."""
-        if self._bad > self._good:
-            raise AnswerRefused("more of it is wrong than right")
-        new, sent = len(self._batch.new), len(self._all)
-        ended = {**self._ended, **self._aside}  # who set a statement aside has said that it never held
+        new, sent, wanted = len(self._batch.new), len(self._all), len(self._wanted)
         replaced = {(one.category, one.key) for one in self._all.values()} & {(f.category, f.key) for f in self._facts}
         if (
-            len(ended) > max(1, sent // _SHARE)
+            wanted > max(1, sent // _SHARE)
             or len(replaced) > max(2, sent // _SHARE)
             or len(self._aside) > min(max(1, new // _SHARE_SET_ASIDE), new - 1)
         ):
-            raise TakesTooMuch(f"it would take away {len(ended)} and replace {len(replaced)} of {sent}")
+            raise TakesTooMuch(f"it would take away {wanted} and replace {len(replaced)} of {sent}")
+        if self._bad > self._good:
+            raise AnswerRefused("more of it is wrong than right")
+        ended = self._ended | self._aside  # who set a statement aside has said that it never held
         return Curation(self._batch.new, self._facts, list(ended.values()))
 
     def _facts_of(self, facts: Sequence[_Fact], statement: Memory) -> Iterator[Memory]:
@@ -149,11 +152,10 @@ class _Checking:
         return Memory(*named, quote, statement.said_at, statement.source, statement.conversation)
 
     def _ended_by(self, names: Sequence[str], statement: Memory) -> Iterator[str]:
-        for number, name in enumerate(dict.fromkeys(names)):
+        for name in list(dict.fromkeys(names))[:MOST_ENDED_BY_ONE]:
             memory = self._all.get(name)
-            good = memory is not None and number < MOST_ENDED_BY_ONE
-            self._count(good)
-            if memory and good and memory.source is not None and memory.said_at < statement.said_at:
+            self._count(memory is not None)
+            if memory and memory.source is not None and memory.said_at < statement.said_at:
                 yield name
 
     def _count(self, good: bool) -> None:

@@ -47,8 +47,8 @@ class Budget:
         self._turns += 1
 
     def left_over(self, turns: int) -> None:
-        """So many turns of theirs from before no curator has seen."""
-        self._left = turns
+        """So many turns of theirs no curator has seen, with those that they have taken now."""
+        self._left = max(0, turns - self._turns)
 
     def asked(self) -> None:
         self._requests += 1

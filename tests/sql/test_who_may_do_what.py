@@ -149,7 +149,7 @@ PERSONS = {
         lambda user, her: {
             "p_user_id": user,
             "p_seen": her.export["memories"],
-            "p_facts": [her.export["memories"][0] | {"key": "planted"}],
+            "p_facts": [memory | {"key": "planted"} for memory in her.export["memories"]],
             "p_ended": [memory | {"until": memory["said_at"]} for memory in her.export["memories"]],
         },
         {"seen": [], "facts": [], "ended": []},
@@ -194,6 +194,7 @@ INTERNAL = {
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_reworded": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_uncurated": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_versioned": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_counted": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_gone": Call(lambda _, __: {}, NOT_ALLOWED),
