@@ -159,6 +159,17 @@ class Assistant(Agent):
         return self._lines(known) or "Nothing is remembered about this person yet."
 
     @_tool
+    async def still_holds(self, context: RunContext[None], what: str) -> str:
+        """Bring back what was taken to hold no longer, when the person says that it still does.
+
+        Args:
+            what: The key it had, or their own words for it.
+        """
+        kept = await self._memory.astill_holds(what)
+        await self._refresh_realtime()
+        return f"It holds again: {line(kept, self._clock.zone)}" if kept else "Nothing like that has ended."
+
+    @_tool
     async def forget(self, context: RunContext[None], keys: list[str]) -> str:
         """Delete memories for good.
 

@@ -20,6 +20,7 @@ from call.services import Services
 from call.turns import keep_turns, summarise
 from identity import Binding
 from memory.language.frame import Frame
+from memory.sessions.curating import Curating
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from room.participant import Caller, room_options, shown_by
@@ -48,6 +49,7 @@ class Call:
         self._memory: SessionMemory | None = None
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
+        self._curating: Curating | None = None
         self._report = SessionReport()
         self._tasks = Tasks()
         self._end: asyncio.Task[None] | None = None
@@ -69,7 +71,6 @@ class Call:
         self._silence = SilenceWatch(session, self._settings.room.idle_timeout)
         self._report.follow(session)
         acquaintance = await acquainting
-        keep_turns(session, remembering, self._services, voice)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
         clock = Clock(
@@ -77,6 +78,9 @@ class Call:
             told=partial(remembering.fact, "time_zone"),
             shown=partial(shown_by, ctx.room, caller, "timezone"),
         )
+        if self._services.settings.curates and user.remembered:
+            self._curating = remembering.curated_by(voice.ask, lambda: clock.zone)
+        keep_turns(session, remembering, self._services, self._curating)
         assistant = Assistant(self._services, self._binding, acquaintance, remembering, clock, voice.apology.say)
         await session.start(
             assistant,
@@ -92,6 +96,8 @@ class Call:
             self._tasks.spawn(self._stay_acquainted(assistant, acquaintance, remembering))
             self._tasks.spawn(self._catch_up(remembering))
             self._tasks.spawn(remembering.follow_meaning())
+        if self._curating:
+            self._tasks.spawn(self._curating.follow())
         greeting = await acquaintance.greeting(self._services)
         remembering.frame = Frame(asked_name=greeting is FIRST_GREETING)
         session.generate_reply(instructions=greeting)
@@ -156,9 +162,12 @@ class Call:
 
     async def _finish_memory(self, remembering: SessionMemory, reason: str) -> None:
         """Nothing that was said is lost by the end: it is kept, and written."""
-        settings = self._settings.memory
-        if self._voice and settings.memory_extraction == "llm" and settings.transcript_retention_days:
-            await summarise(self._voice, remembering, SHUTDOWN_SECONDS)
+        orderly: list[Coroutine[Any, Any, None]] = []
+        if self._curating:
+            orderly.append(self._curating.finish(SHUTDOWN_SECONDS))
+        if self._voice and self._settings.curates and self._settings.memory.transcript_retention_days:
+            orderly.append(summarise(self._voice, remembering, SHUTDOWN_SECONDS))
+        await asyncio.gather(*orderly)
         metrics.WRITES_WAITING.set(await remembering.end(reason, SHUTDOWN_SECONDS))
 
     def _facts(self, reason: str) -> dict[str, object]:
@@ -170,6 +179,7 @@ class Call:
             "conversation": str(stored.conversation) if stored else None,
             "resumed": bool(stored and stored.resumed),
             "ended": reason,
+            "curation": self._curating.report() if self._curating else None,
         }
 
     async def _stay_acquainted(

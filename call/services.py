@@ -21,6 +21,9 @@ from voice.settings import VoiceNotConfigured, VoiceSettings
 
 log = logging.getLogger("rapport")
 
+OFFLINE_TOY = "offline-rules"
+"""What the models that need no key call the rules that stand in for a language model."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,6 +36,12 @@ class Settings:
     rescue: RescueSettings = field(default_factory=RescueSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
+
+    @property
+    def curates(self) -> bool:
+        """Does a language model put in order what people say, and sum their conversations up?"""
+        how = self.memory.memory_extraction
+        return how == "llm" or (how == "auto" and self.voice.llm_model != OFFLINE_TOY)
 
 
 @dataclass(frozen=True)

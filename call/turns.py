@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from functools import partial
 
 from livekit.agents import (
     AgentSession,
@@ -18,10 +17,10 @@ from livekit.agents import (
 
 import metrics
 from call.services import Services
-from memory.curation.extraction import extracted
 from memory.curation.summary import LAST_TURNS, request_for_summary
 from memory.language.utterances import SILENCE_SECONDS, heard_enough
 from memory.records import Turn
+from memory.sessions.curating import Curating
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
 from voice.session import Voice
@@ -29,15 +28,15 @@ from voice.session import Voice
 log = logging.getLogger("rapport")
 
 
-def keep_turns(session: AgentSession[None], remembering: SessionMemory, services: Services, voice: Voice) -> None:
+def keep_turns(
+    session: AgentSession[None], remembering: SessionMemory, services: Services, curating: Curating | None
+) -> None:
     """Keep each turn as it happens: nothing tells us beforehand that a call will end.
 
     Only committed turns come through `conversation_item_added`, for voice and text alike; of the agent's words, what
     was heard of them.
     """
     settings = services.settings.memory
-    if settings.memory_extraction == "llm":
-        remembering.extract = partial(extracted, ask=voice.ask)
     listening = Listening(session, remembering, asyncio.get_running_loop())
     transcribed: list[str] = []
 
@@ -55,6 +54,8 @@ def keep_turns(session: AgentSession[None], remembering: SessionMemory, services
                 remembering.append_turn(turn)
             if turn.role == "user":
                 transcribed.clear()
+                if curating:
+                    curating.turn()
             listening.take(turn)
         except (StoreError, SessionClosed) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)

@@ -24,6 +24,7 @@ from uuid import UUID
 from identity import SessionUser, current_user
 from memory.embedding.embedders import Embedder
 from memory.language.keys import meant
+from memory.recall.history import again, to_bring_back
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
@@ -136,7 +137,8 @@ class MemoryManager:
 
     async def aforget(self, category: str, key: str) -> bool:
         user = _who_may_write()
-        await self._read_to_the_end(user.uuid)
+        for session in self._live.sessions(user.uuid):
+            session.settle()  # what they have said up to now must not bring back what they forget
         found = await self._found(user, category, key)
         if found is None or not await self._store_of(user.uuid).ask(Store.forget, found.category, found.key):
             return False
@@ -180,10 +182,17 @@ class MemoryManager:
 
     async def apast(self) -> list[Past]:
         user = current_user()
-        if not user.remembered or self._live.is_loaded(user.uuid):
-            with self._live.person(user.uuid) as person:
-                return person.past()
-        return await self._store_of(user.uuid).ask_in_order(Store.past)
+        return [one for one in await self._gone(user) if not one.set_aside]
+
+    def still_holds(self, what: str) -> Memory | None:
+        """Bring back what had ended or was set aside: by its key, or by words of it. None if nothing like it has. It
+        holds from now on, and only what the person says later under its key can replace it."""
+        return self._wait(self.astill_holds(what))
+
+    async def astill_holds(self, what: str) -> Memory | None:
+        user = _who_may_write()
+        found = to_bring_back(await self._gone(user), await self.amemories(), storable(what))
+        return await self.astore(found.category, again(found), found.value) if found else None
 
     def why(self, category: str, key: str) -> Provenance | None:
         """Why something is remembered; None if it is not."""
@@ -254,6 +263,12 @@ class MemoryManager:
 
     # -- what they share; the user is an argument from here on
 
+    async def _gone(self, user: SessionUser) -> list[Past]:
+        if not user.remembered or self._live.is_loaded(user.uuid):
+            with self._live.person(user.uuid) as person:
+                return person.past()
+        return await self._store_of(user.uuid).ask_in_order(Store.past)
+
     async def _found(self, user: SessionUser, category: str, key: str, *, loosely: bool = True) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
@@ -270,19 +285,6 @@ class MemoryManager:
         known = [memory for memory in known if category in (None, memory.category)]
         found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]
         return sorted((memory for memory in known if memory.key in found), key=lambda memory: found.index(memory.key))
-
-    async def _read_to_the_end(self, user: UUID) -> None:
-        """Keep what the user said up to now, and wait for what a model still finds in it: it must not bring back what
-        they forget next. What it has not found within the deadline is not kept."""
-        loop = asyncio.get_running_loop()
-        sessions = self._live.sessions(user)
-        for session in sessions:
-            session.settle()
-        readings = {reading for session in sessions for reading in session.reading}
-        if here := [reading for reading in readings if reading.get_loop() is loop]:
-            await asyncio.wait(here, timeout=self._deadline)
-        if not all(reading.done() for reading in readings):
-            self._live.disown_readings(user)
 
     def _store_of(self, user: UUID) -> PersonalStore:
         return self._loops.here().client.of(user)

@@ -6,6 +6,7 @@ All times are in UTC.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +94,25 @@ class Past:
 
     memory: Memory
     until: datetime
+
+    @property
+    def set_aside(self) -> bool:
+        """It held for no time at all: nobody is told that it ever did, but it is kept, and can be had back."""
+        return self.until == self.memory.said_at
+
+
+@dataclass(frozen=True, slots=True)
+class Curation:
+    """What a curator makes of statements, as it is to be done, or as it was done.
+
+    `seen` are the statements that were read: no curator reads them again. `facts` are what these state under names,
+    each with the source and the time of its statement. `ended` are earlier memories that held until one of these was
+    said, and those of these that are set aside.
+    """
+
+    seen: Sequence[Memory]
+    facts: Sequence[Memory] = ()
+    ended: Sequence[Past] = ()
 
 
 @dataclass(frozen=True, slots=True)

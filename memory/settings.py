@@ -21,7 +21,8 @@ class MemorySettings(BaseSettings):
 
     `memory_deadline`: how long, in seconds, anybody waits for a store.
     `embeddings`: what finds memories that share no word with a question, beside their words.
-    `memory_extraction`: what finds the statements in a turn and sums conversations up, our rules or the model.
+    `memory_extraction`: what puts in order what our rules keep of each turn, and sums conversations up: the rules
+    alone, or the language model beside the call. With `auto` a model does, unless it is the toy that needs no key.
     `resume_window`: how long, in seconds, a conversation that was left can be taken up again.
     `transcript_retention_days`: how long what was said is kept; 0 keeps none of it.
     `supabase_secret_key`, or its legacy form `supabase_service_role_key`: what the worker gets in with.
@@ -39,7 +40,7 @@ class MemorySettings(BaseSettings):
     rapport_home: Path = Field(default_factory=lambda: user_data_path("rapport"))
     memory_deadline: float = Field(default=1.5, gt=0, le=30)
     embeddings: Literal["off", "openai", "local"] = "local"
-    memory_extraction: Literal["rules", "llm"] = "rules"
+    memory_extraction: Literal["auto", "rules", "llm"] = "auto"
     resume_window: float = Field(default=1800.0, ge=0)
     transcript_retention_days: int = Field(default=30, ge=0, le=36_500)
     supabase_url: str | None = None

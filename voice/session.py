@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -68,12 +69,24 @@ class Voice:
         else:
             self.session, self.apology = self._pipeline()
 
-    async def ask(self, messages: list[dict[str, str]], response_format: dict[str, Any] | None = None) -> str:
-        """Ask the language model beside the conversation, for an answer of that format. Raises what its client does."""
+    async def ask(
+        self,
+        messages: list[dict[str, str]],
+        response_format: dict[str, Any] | None = None,
+        spent: Callable[[int], None] = lambda _: None,
+    ) -> str:
+        """Ask the language model beside the conversation, for an answer of that format; `spent` is told how many tokens
+        the request and the answer had. Raises what its client does."""
         options: dict[str, Any] = {"response_format": response_format} if response_format else {}
         completions = cast("Any", self._client("llm").chat.completions)
-        answer = await completions.create(model=self._settings.llm_model, messages=messages, **options)
-        return str(answer.choices[0].message.content or "")
+        # in pieces: the pool gives up a server that is silent for ten seconds, and a long answer takes longer
+        options |= {"stream": True, "stream_options": {"include_usage": True}}
+        answer: list[str] = []
+        async for piece in await completions.create(model=self._settings.llm_model, messages=messages, **options):
+            answer += [choice.delta.content or "" for choice in piece.choices]
+            if piece.usage:
+                spent(int(piece.usage.total_tokens))
+        return "".join(answer)
 
     async def given_up(self) -> None:
         """Returns when no model of this session will answer any more, and the person was told so. A pipeline asks

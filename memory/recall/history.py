@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
 
+from memory.language.normal_form import normal_form
+from memory.recall.memories import RecallIndex
 from memory.recall.words import MONTHS, words
-from memory.records import STATEMENT_KEY, Past
+from memory.records import STATEMENT_KEY, Memory, Past, statement_key
 
 # "may" and "march" are words of every day: they are months after a word of time, or before a year.
 _SURE = "|".join(month for month in MONTHS if month not in ("March", "May"))
@@ -60,13 +62,30 @@ def past_that_fits(past: Sequence[Past], question: str, now: datetime, limit: in
     if not asks_about_the_past(question):
         return []
     period = asked_period(question, now)
-    recent = [one for one in reversed(past[-_LOOKED_THROUGH:]) if period is None or _held_in(one, period)]
+    held = [one for one in reversed(past[-_LOOKED_THROUGH:]) if not one.set_aside]
+    recent = [one for one in held if period is None or _held_in(one, period)]
     asked = {word for word in words(question) if word not in _ABOUT_TIME and not word.isdigit()}
     shared = [len(asked.intersection(_words_of(one))) for one in recent]
     fitting = sorted((-count, place) for place, count in enumerate(shared) if count)
     if fitting:
         return [recent[place] for _, place in fitting[:limit]]
     return [one for one in recent if not one.memory.key.startswith(STATEMENT_KEY)][:limit]
+
+
+def to_bring_back(gone: Sequence[Past], known: Iterable[Memory], what: str) -> Memory | None:
+    """What of it somebody means who says that it still holds: by its key the last that stood there, else what says the
+    same, else what shares most of the words. None if it is known anyway, or nothing is like it."""
+    values = {normal_form(memory.value) for memory in known}
+    lost = [one.memory for one in gone if normal_form(one.memory.value) not in values]
+    under_key = [memory for memory in lost if memory.key == what]
+    in_words = [memory for memory in lost if normal_form(memory.value) == normal_form(what)]
+    found = under_key[-1:] or in_words[-1:] or RecallIndex(lost).search(what, 1)
+    return found[0] if found else None
+
+
+def again(memory: Memory) -> str:
+    """The key under which it comes back: what nobody named gets a new one."""
+    return statement_key(datetime.now(UTC)) if memory.key.startswith(STATEMENT_KEY) else memory.key
 
 
 def asked_period(question: str, now: datetime) -> tuple[datetime, datetime] | None:

@@ -212,6 +212,11 @@ class SearchIndex(Generic[K]):
         """The vector of a unit that has one, as it is kept here: nothing is lost on the way back."""
         return self._vectors.bytes_of(self._slots[key])
 
+    def vector(self, key: K) -> Vector | None:
+        """That of a unit; None where it has none, or is not here."""
+        slot = self._slots.get(key)
+        return None if slot is None or slot not in self._vectors else self._vectors.vector(slot)
+
     def drop_vectors(self) -> None:
         self._vectors = Vectors()
 

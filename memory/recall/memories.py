@@ -134,6 +134,12 @@ class RecallIndex:
                 return found[:limit]
             wanted = 2 * wanted + len(without)
 
+    def near(self, memory: Memory, limit: int) -> list[Memory]:
+        """What fits this memory's own words and meaning best, itself among it if it is here."""
+        self._drop_expired(None)
+        keys = self._index.search(memory.value, limit, self._index.vector(_key(memory.category, memory.key)))
+        return [self._memories[key] for key in keys]
+
     def memories(self, now: datetime | None = None) -> list[Memory]:
         """All of them, oldest first."""
         self._drop_expired(now)

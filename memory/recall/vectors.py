@@ -57,7 +57,7 @@ class Vectors:
         length = np.linalg.norm(row.astype(np.float32))
         self._rows[slot], self._there[slot] = row, True
         self._scales[slot] = 1 / length if length else 0
-        self._sum += self._vector(slot)
+        self._sum += self.vector(slot)
         self._count += 1
 
     def bytes_of(self, slot: int) -> bytes:
@@ -66,7 +66,7 @@ class Vectors:
 
     def drop(self, slot: int) -> None:
         if slot in self:
-            self._sum -= self._vector(slot)
+            self._sum -= self.vector(slot)
             self._rows[slot], self._scales[slot], self._there[slot] = 0, 0, False
             self._count -= 1
 
@@ -93,7 +93,8 @@ class Vectors:
             np.dot(floats[: len(rows)], vector, out=products[start : start + len(rows)])
         return products * self._scales[:slots]
 
-    def _vector(self, slot: int) -> Vector:
+    def vector(self, slot: int) -> Vector:
+        """As it is kept here: of length 1 but for what its bytes lose."""
         return self._rows[slot] * self._scales[slot]
 
     def _grow(self, more: int) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from memory.language.frame import Frame
 from memory.language.statements import Statement
-from memory.records import STATEMENT_KEY, Memory, Session, Turn
+from memory.records import STATEMENT_KEY, Curation, Memory, Past, Session, Turn
 from memory.sessions.person import Person
 
 Action = Literal["remembered", "recalled", "forgotten"]
@@ -46,8 +46,6 @@ class OpenSession:
         """How their next utterance is to be taken: as their own, as part of a role play that goes on."""
         self.unsettled: Turn | None = None
         """What they are saying, as long as the next turn may go on with it."""
-        self.reading: set[asyncio.Task[Any]] = set()
-        """One for each utterance that a model is still reading."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
 
@@ -71,8 +69,6 @@ class _Present:
         self.sessions: list[OpenSession] = []
         self.person = Person()
         self.loaded = False
-        self.forgettings = 0
-        """How often something was forgotten: what was found in a turn before must not be kept after it."""
         self.changes = 0
         """How often anything changed: what the store told meanwhile may be older."""
 
@@ -161,21 +157,32 @@ class LiveMemories:
         with self._lock:
             return self._of(user).changes
 
-    def take_over(
-        self, user: UUID, stored: Sequence[Memory], changes: int, *, waiting: bool, all_of_them: bool = False
+    def take_over(  # noqa: PLR0913 - as its caller has them
+        self,
+        user: UUID,
+        stored: Sequence[Memory],
+        changes: int,
+        *,
+        waiting: bool,
+        all_of_them: bool = False,
+        past: Iterable[Past] = (),
     ) -> bool:
         """Take over what the store told when `changes` were counted here, and tell observers what was news; False, and
         nothing of it, if anything changed here meanwhile. The truth that was said later holds.
 
         `waiting`: something that was said here is not written yet. Where it is all that the store has, what it has not
-        is gone with its past, unless something waits.
+        has ended there, if it is `past`, or is gone with its past, unless something waits.
         """
         with self.person(user) as person:
             if self._of(user).changes != changes:
                 return False
             news = [memory for memory in stored if _is_news(memory, person, waiting=waiting)]
-            gone = _lacking(stored, person) if all_of_them and not waiting else []
+            lacking = _lacking(stored, person) if all_of_them and not waiting else []
+            ended = {one.memory: one for one in past if one.memory in lacking}
+            gone = [memory for memory in lacking if memory not in ended]
             self.put(user, *news)
+            for one in ended.values():
+                self.end(user, one)
             for memory in gone:
                 self.take_out(user, memory)
         self.tell(user, "remembered", news)
@@ -211,20 +218,20 @@ class LiveMemories:
         with self.person(user) as person:
             gone = person.index.memories()
             self._apply(user, None)
-            self._of(user).forgettings += 1
             for session in self._of(user).sessions:
                 session.forgotten_at, session.before, session.unsettled = time.time(), None, None
         return gone
 
-    def forgettings(self, user: UUID) -> int:
-        """Another number than before: what a model has read in between must not be kept."""
-        with self._lock:
-            return self._of(user).forgettings
+    def curated(self, user: UUID, done: Curation) -> None:
+        """Take over what a curator has done; observers hear of the facts it named."""
+        with self.person(user):
+            self.put(user, *done.facts)
+            for past in done.ended:
+                self.end(user, past)
+        self.tell(user, "remembered", done.facts)
 
-    def disown_readings(self, user: UUID) -> None:
-        """What models still find in turns of the user is not kept."""
-        with self._lock:
-            self._of(user).forgettings += 1
+    def end(self, user: UUID, past: Past) -> None:
+        self._apply(user, partial(Person.end, past=past))
 
     def tell(self, user: UUID, action: Action, memories: Sequence[Memory]) -> None:
         observers = [observer for session in self.sessions(user) for observer in session.observers]

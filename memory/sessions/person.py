@@ -36,7 +36,7 @@ class Person:
         return memory if memory and _holds(memory) else None
 
     def past(self) -> list[Past]:
-        """In the order in which it passed."""
+        """In the order in which it passed, with what was set aside."""
         return [one for one in self._past if _holds(one.memory)]
 
     def put(self, memory: Memory) -> None:
@@ -67,6 +67,15 @@ class Person:
                 self._past[self._past.index(one)] = replace(one, until=said_at)
         self._past.append(Past(memory, after.said_at))
         self._past.sort(key=lambda one: one.until)
+
+    def end(self, past: Past) -> None:
+        """What held is past, if it is still here as it was."""
+        memory = past.memory
+        if self._held.get((memory.category, memory.key)) == memory:
+            del self._held[memory.category, memory.key]
+            self.index.remove(memory.category, memory.key)
+            self._past.append(past)
+            self._past.sort(key=lambda one: one.until)
 
     def take_out(self, category: Category, key: str) -> None:
         """A memory and its past. The turn it came from stays known, so that it does not come back with it."""

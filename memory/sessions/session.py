@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, timedelta, tzinfo
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
+from memory.curation.curator import Ask
 from memory.curation.summary import extracted_summary
 from memory.language.statements import Statement, heard
 from memory.language.utterances import continued
@@ -35,6 +36,7 @@ from memory.records import (
     storable,
 )
 from memory.sessions.client import PersonalStore
+from memory.sessions.curating import Curating
 from memory.sessions.live import LiveMemories, OpenSession
 from memory.sessions.loops import Here, Loops
 from memory.sessions.person import Person
@@ -46,12 +48,6 @@ log = logging.getLogger("rapport.memory")
 # More do not fit into a summary.
 _LAST_STATEMENTS = 50
 _LAST_TURNS = 100
-
-
-class Extract(Protocol):
-    """Finds what a turn states by a model; `before` is as in `statements_in`. May take seconds, and may fail."""
-
-    def __call__(self, turn: str, *, before: Statement | None) -> Awaitable[Sequence[Statement]]: ...
 
 
 class SessionClosed(LookupError):
@@ -76,8 +72,6 @@ class SessionMemory(OpenSession):
         self._live = live
         self._loops = loops
         self._timing = timing
-        self.extract: Extract | None = None
-        """Finds what is stated by a model, where one is asked."""
         self._here: Here | None = None
         self._start: Callable[[], Coroutine[Any, Any, Session]] | None = None
         """Gets or creates the stored session; asking again is harmless. None for who only reads."""
@@ -197,22 +191,18 @@ class SessionMemory(OpenSession):
         changes = self._live.changes(self.user)
         if self._agreed == (told.version, self._live.count(self.user)) or not self._live.has_all(self.user):
             return
-        stored = await self._store.spare(Store.memories)
+        stored, past = await self._store.spare(Store.memories), await self._store.spare(Store.past)
         waiting = bool(self._loops.waiting(self.user))
-        if self._live.take_over(self.user, stored, changes, waiting=waiting, all_of_them=True) and not waiting:
+        taken = self._live.take_over(self.user, stored, changes, waiting=waiting, all_of_them=True, past=past)
+        if taken and not waiting:
             self._agreed = told.version, self._live.count(self.user)
 
     async def end(self, reason: str, seconds: float) -> int:
         """End the stored session and write what still waits, within so many seconds: how many writes are left.
 
-        A model that still reads a turn is cut off, and what our rules found in that turn is kept instead. `close`, and
-        `aclose` of the manager, come after it.
+        `close`, and `aclose` of the manager, come after it.
         """
         self.settle()
-        await asyncio.sleep(0)  # a reading that was asked for just now begins
-        for reading in self.reading:
-            reading.cancel()
-        await asyncio.gather(*self.reading, return_exceptions=True)
         self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
@@ -223,8 +213,6 @@ class SessionMemory(OpenSession):
     def close(self) -> None:
         """Let go of what is kept in the process for it. Safe to call twice."""
         self._closed = True
-        for reading in self.reading:
-            reading.cancel()
         self._live.leave(self)
 
     # -- its turns
@@ -273,25 +261,21 @@ class SessionMemory(OpenSession):
         """Keep what a whole utterance states about the person, once per turn, and return what was news.
 
         It is known here at once and written behind; while the memories are not loaded yet, what is news is decided
-        later, and nothing is returned. `extract` finds the statements instead of our rules, which are used when it
-        fails. It is read to the end even if the caller is cancelled.
+        later, and nothing is returned.
         """
         self._must_be_open()
-        kept = self._capture(turn)
-        return await asyncio.shield(kept) if isinstance(kept, asyncio.Task) else kept
+        return self._capture(turn)
 
-    def _capture(self, turn: Turn) -> list[Memory] | asyncio.Task[list[Memory]]:
+    def _capture(self, turn: Turn) -> list[Memory]:
         if not self.remembered:
             return []
-        text, before = storable(turn.text), self.before
-        by_rule, self.frame = heard(text, before, self.frame)
-        self.before = by_rule[-1] if by_rule else None
-        if self.extract is None:
-            return self._keep(turn, by_rule)
-        reading = asyncio.create_task(self._read(turn, by_rule, partial(self.extract, text, before=before)))
-        self.reading.add(reading)
-        reading.add_done_callback(self.reading.discard)
-        return reading
+        statements, self.frame = heard(storable(turn.text), self.before, self.frame)
+        self.before = statements[-1] if statements else None
+        return self._keep(turn, statements)
+
+    def curated_by(self, ask: Ask, zone: Callable[[], tzinfo | None]) -> Curating:
+        """Who has what they say put in order by a model, with dates of the `zone`."""
+        return Curating(self, self._live, lambda: self._store, self._timing, ask, zone)
 
     # -- what is at hand
 
@@ -377,24 +361,6 @@ class SessionMemory(OpenSession):
         return person
 
     # -- what a turn states
-
-    async def _read(
-        self, turn: Turn, by_rule: Sequence[Statement], extract: Callable[[], Awaitable[Sequence[Statement]]]
-    ) -> list[Memory]:
-        """Keep what a model finds in the turn; or what our rules found, if it fails or is cut off."""
-        forgettings = self._live.forgettings(self.user)
-        try:
-            async with asyncio.timeout(self._timing.extraction):
-                statements = await extract()
-        except asyncio.CancelledError:
-            statements = by_rule
-        except Exception as error:  # whatever a model's client may raise; its text may quote the turn
-            log.warning("[MEMORY EXTRACTION] %s; our rules are used for this turn", type(error).__name__)
-            statements = by_rule
-        with _loud():  # nobody waits for it
-            if self._live.forgettings(self.user) == forgettings:
-                return self._keep(turn, statements)
-        return []
 
     def _keep(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
         if not statements or self._closed:

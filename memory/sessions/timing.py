@@ -14,8 +14,12 @@ class Timing:
     """Between two tries of such a write."""
     rest: float = 5.0
     """So long a store is left alone that failed somebody three times in a row."""
-    extraction: float = 10.0
-    """For a model that reads a turn: the call goes on meanwhile, but what is found later is lost."""
+    curation: float = 40.0
+    """For a curator's answer: nobody waits for it."""
+    curation_silence: float = 12.0
+    """So long the person says nothing before a curator is asked about a few statements."""
+    curation_rest: float = 120.0
+    """After a curator that failed."""
     summary: float = 60.0
     """Between two summaries of one conversation."""
     look: float = 1.0

@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import (
+    Category,
+    Changes,
+    Curation,
+    Memory,
+    MemoryVector,
+    Past,
+    Profile,
+    Session,
+    SessionRecord,
+    Turn,
+)
 
 
 class StoreError(Exception):
@@ -76,6 +87,24 @@ class Store(Protocol):
         """What changed since this version of the person's memories; with -1 all that hold. Whatever is kept, replaced
         or deleted makes a later version, which of one person are seen in their order; a vector makes none, nor does
         what comes late and only goes into the past. After an erasure versions begin anew."""
+        ...
+
+    async def uncurated(self, user: UUID, limit: int) -> list[Memory]:
+        """The latest of what was said in a turn (it has a `source`), holds, and no curator has seen, at most so many:
+        oldest first. A new value is news to a curator, an old one that is said again is not."""
+        ...
+
+    async def curate(self, user: UUID, curation: Curation) -> Curation:
+        """Do what a curator makes of statements, all or nothing; what of it was done.
+
+        Each statement is curated once: what follows from one that another curator has seen, that was forgotten or
+        replaced meanwhile, is left out, so that doing it again does nothing. `seen` are seen from now on, and so are
+        the `facts`. A fact follows from a seen statement of the same source and time, which it is kept beside; it
+        replaces what is under its (category, key) as in `remember`, but nothing that was said at the same time or
+        later, and brings nothing back that has ended since. What `ended` goes into the past as it is, if it is still
+        there, has a source, and follows from a statement that was said then, or is a seen one itself that is set aside
+        (see `Past.set_aside`). Nothing is made for somebody unknown.
+        """
         ...
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
+from memory.records import Category, Changes, Curation, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
 
 Row = dict[str, Any]
 
@@ -41,6 +41,14 @@ def memories_of(rows: list[Row]) -> list[Memory]:
 
 def changes_of(row: Row) -> Changes:
     return Changes(int(row["version"]), int(row["count"]), memories_of(row["memories"]))
+
+
+def past_row_of(past: Past) -> Row:
+    return {**row_of(past.memory), "until": past.until}
+
+
+def curation_of(row: Row) -> Curation:
+    return Curation(memories_of(row["seen"]), memories_of(row["facts"]), past_of(row["ended"]))
 
 
 def past_of(rows: list[Row]) -> list[Past]:

@@ -14,7 +14,18 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import (
+    Category,
+    Changes,
+    Curation,
+    Memory,
+    MemoryVector,
+    Past,
+    Profile,
+    Session,
+    SessionRecord,
+    Turn,
+)
 from memory.stores import sqlite_queries as queries
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
@@ -66,6 +77,12 @@ class SqliteStore:
 
     async def memories_since(self, user: UUID, version: int) -> Changes:
         return await self._reader(lambda db: queries.changes(db, user, version))
+
+    async def uncurated(self, user: UUID, limit: int) -> list[Memory]:
+        return await self._reader(lambda db: queries.uncurated(db, user, limit))
+
+    async def curate(self, user: UUID, curation: Curation) -> Curation:
+        return await self._writer(lambda db: queries.curate(db, user, curation))
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
         return await self._reader(lambda db: queries.vectors(db, user, model))

@@ -16,6 +16,7 @@ from memory.records import (
     STATEMENT_KEY,
     Category,
     Changes,
+    Curation,
     Memory,
     MemoryVector,
     Past,
@@ -182,6 +183,57 @@ def _under_free_key(db: sqlite3.Connection, user: UUID, memory: Memory) -> Memor
             break
         memory = replace(memory, key=next_statement_key(memory.key))
     return memory
+
+
+def uncurated(db: sqlite3.Connection, user: UUID, limit: int) -> list[Memory]:
+    statement = (
+        f"select * from memories where user_id = ? and not curated and source is not null and {_UNEXPIRED}"
+        " order by said_at desc, category, key limit ?"
+    )
+    latest = memories_of(_rows(db, statement, str(user), this_moment(), limit))
+    return sorted(latest, key=lambda memory: (memory.said_at, memory.category, memory.key))
+
+
+def curate(db: sqlite3.Connection, user: UUID, curation: Curation) -> Curation:
+    seen = [memory for memory in curation.seen if _see(db, user, memory)]
+    turns = {(memory.source, memory.said_at) for memory in seen}
+    reasons = {memory.said_at for memory in seen}
+    facts = [fact for fact in curation.facts if (fact.source, fact.said_at) in turns and _keep_beside(db, user, fact)]
+    ended = [
+        one
+        for one in curation.ended
+        if (one.memory in seen if one.set_aside else one.memory.said_at < one.until in reasons) and _end(db, user, one)
+    ]
+    return Curation(seen, facts, ended)
+
+
+def _see(db: sqlite3.Connection, user: UUID, memory: Memory) -> bool:
+    statement = f"update memories set curated = 1 where {_THIS_KEY} and value = ? and said_at = ? and not curated"
+    this = (str(user), memory.category, memory.key, memory.value, timestamp(memory.said_at))
+    return db.execute(statement, this).rowcount == 1
+
+
+def _keep_beside(db: sqlite3.Connection, user: UUID, fact: Memory) -> bool:
+    """False if it says nothing new: of its own time there is one already, or it came and went."""
+    this, said_at = (str(user), fact.category, fact.key), timestamp(fact.said_at)
+    current = db.execute(f"select said_at from memories where {_THIS_KEY}", this).fetchone()
+    gone = f"select 1 from memory_history where {_THIS_KEY} and (said_at >= ? or until > ?)"
+    if current == (said_at,) or (current is None and db.execute(gone, (*this, said_at, said_at)).fetchone()):
+        return False
+    _keep(db, user, fact)
+    db.execute(f"update memories set curated = 1 where {_THIS_KEY} and said_at = ?", (*this, said_at))
+    return True
+
+
+def _end(db: sqlite3.Connection, user: UUID, past: Past) -> bool:
+    memory = past.memory
+    which = f"{_THIS_KEY} and value = ? and said_at = ? and source is not null"
+    this = (str(user), memory.category, memory.key, memory.value, timestamp(memory.said_at))
+    db.execute(
+        f"insert or ignore into memory_history ({_COLUMNS}, until) select {_COLUMNS}, ? from memories where {which}",
+        (timestamp(past.until), *this),
+    )
+    return db.execute(f"delete from memories where {which}", this).rowcount == 1
 
 
 def vectors(db: sqlite3.Connection, user: UUID, model: str) -> list[MemoryVector]:

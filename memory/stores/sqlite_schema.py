@@ -9,7 +9,7 @@ from pathlib import Path
 BUSY_SECONDS = 5.0
 """How long one process waits for another's write. Writes take milliseconds; callers have shorter deadlines of their
 own."""
-_SCHEMA_VERSION = 4
+_SCHEMA_VERSION = 5
 
 # Every key begins with the user: no row can hang under another person's, whatever the code above asks for. Times are
 # text in UTC with microseconds, whose order is time order.
@@ -133,9 +133,20 @@ _VERSIONS = (
     "create trigger memory_gone after delete on memories begin"
     " update profiles set memory_version = memory_version + 1 where id = old.user_id; end",
 )
+# A new value is news to a curator.
+_CURATION = (
+    "alter table memories add column curated integer not null default 0",
+    """
+create trigger memory_uncurated after update of value on memories when old.value <> new.value begin
+    update memories set curated = 0
+    where user_id = new.user_id and category = new.category and key = new.key;
+end
+""",
+)
+_SINCE_2 = (*_VECTORS, *_VERSIONS, *_CURATION)
 # From each older version to this one. A table gets a new foreign key only by being made anew.
 _UPGRADES: tuple[tuple[str, ...], ...] = (
-    (_PROFILES, *_CONVERSATIONS, *_MEMORIES, *_VECTORS, *_VERSIONS),
+    (_PROFILES, *_CONVERSATIONS, *_MEMORIES, *_SINCE_2),
     (
         "alter table memories rename to memories_1",
         "drop index memories_source",
@@ -144,11 +155,11 @@ _UPGRADES: tuple[tuple[str, ...], ...] = (
         "insert into memories (user_id, category, key, value, said_at, source)"
         " select user_id, category, key, value, said_at, source from memories_1",
         "drop table memories_1",
-        *_VECTORS,
-        *_VERSIONS,
+        *_SINCE_2,
     ),
-    (*_VECTORS, *_VERSIONS),
-    _VERSIONS,
+    _SINCE_2,
+    (*_VERSIONS, *_CURATION),
+    _CURATION,
 )
 
 

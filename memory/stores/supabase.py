@@ -17,13 +17,26 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from memory.records import Category, Changes, Memory, MemoryVector, Past, Profile, Session, SessionRecord, Turn
+from memory.records import (
+    Category,
+    Changes,
+    Curation,
+    Memory,
+    MemoryVector,
+    Past,
+    Profile,
+    Session,
+    SessionRecord,
+    Turn,
+)
 from memory.stores.export import parse
 from memory.stores.rows import (
     changes_of,
+    curation_of,
     memories_of,
     memory_of,
     past_of,
+    past_row_of,
     profile_of,
     records_of,
     row_of,
@@ -127,6 +140,19 @@ class SupabaseStore:
 
     async def memories_since(self, user: UUID, version: int) -> Changes:
         return await self._call("memories_since", user, changes_of, p_version=version)
+
+    async def uncurated(self, user: UUID, limit: int) -> list[Memory]:
+        return await self._call("uncurated", user, memories_of, p_limit=limit)
+
+    async def curate(self, user: UUID, curation: Curation) -> Curation:
+        return await self._call(
+            "curate",
+            user,
+            curation_of,
+            p_seen=[row_of(memory) for memory in curation.seen],
+            p_facts=[row_of(memory) for memory in curation.facts],
+            p_ended=[past_row_of(past) for past in curation.ended],
+        )
 
     async def vectors(self, user: UUID, model: str) -> list[MemoryVector]:
         return await self._call("memory_vectors", user, vectors_of, p_model=model)

@@ -43,7 +43,7 @@ begin
         'role text not null, text text not null, said_at timestamptz not null, interrupted boolean not null'),
       ('public.memories', 'user_id uuid not null, category text not null, key text not null, value text not null, '
         'said_at timestamptz not null, source text, conversation_id uuid, expires_at timestamptz, vector bytea, '
-        'vector_model text, version bigint not null'),
+        'vector_model text, version bigint not null, curated boolean not null'),
       ('public.memory_history', 'user_id uuid not null, seq integer not null, category text not null, '
         'key text not null, value text not null, said_at timestamptz not null, source text, conversation_id uuid, '
         'expires_at timestamptz, until timestamptz not null'),
@@ -102,6 +102,7 @@ begin
     ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
     ('public.memory_vectors(uuid, text)', true), ('public.put_vectors(uuid, text, jsonb)', true),
     ('public.memories_since(uuid, bigint)', true),
+    ('public.uncurated(uuid, integer)', true), ('public.curate(uuid, jsonb, jsonb, jsonb)', true),
     ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
     ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
     ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
@@ -175,6 +176,12 @@ begin
   if not has_column_privilege('voice_agent', 'public.memories', 'vector', 'update')
      or not has_column_privilege('voice_agent', 'public.memories', 'vector_model', 'update') then
     raise exception 'nobody can keep the vectors of what they said';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_trigger
+    where tgrelid = 'public.memories'::regclass and tgname = 'memory_uncurated' and tgenabled in ('O', 'A')
+  ) or not has_column_privilege('voice_agent', 'public.memories', 'curated', 'update') then
+    raise exception 'a new value would not be news to a curator, or nothing would be: trigger memory_uncurated, column curated';
   end if;
   if not has_column_privilege('voice_agent', 'public.memory_history', 'until', 'update') then
     raise exception 'a late write cannot say until when what came before it held';

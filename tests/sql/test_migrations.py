@@ -425,6 +425,13 @@ BROKEN = {
         "revoke update (memory_version) on public.profiles from voice_agent",
         "drop function public.memories_since(uuid, bigint)",
     ],
+    "curation": [
+        "alter table public.memories drop column curated",
+        "drop trigger memory_uncurated on public.memories",
+        "revoke update (curated) on public.memories from voice_agent",
+        "drop function public.uncurated(uuid, integer)",
+        "grant execute on function public.curate(uuid, jsonb, jsonb, jsonb) to anon",
+    ],
 }
 
 

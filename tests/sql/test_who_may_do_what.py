@@ -144,6 +144,16 @@ PERSONS = {
     "memories_since": Call(
         lambda user, _: {"p_user_id": user, "p_version": -1}, {"version": 0, "count": 0, "memories": []}
     ),
+    "uncurated": Call(lambda user, _: {"p_user_id": user, "p_limit": 10}, []),
+    "curate": Call(
+        lambda user, her: {
+            "p_user_id": user,
+            "p_seen": her.export["memories"],
+            "p_facts": [memory | {"key": "planted"} for memory in her.export["memories"]],
+            "p_ended": [memory | {"until": memory["said_at"]} for memory in her.export["memories"]],
+        },
+        {"seen": [], "facts": [], "ended": []},
+    ),
     "start_session": Call(
         lambda user, _: {
             "p_user_id": user,
@@ -184,6 +194,7 @@ INTERNAL = {
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_reworded": Call(lambda _, __: {}, NOT_ALLOWED),
+    "memory_uncurated": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_versioned": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_counted": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_gone": Call(lambda _, __: {}, NOT_ALLOWED),

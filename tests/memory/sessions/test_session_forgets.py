@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from memory.language.statements import Statement
 from memory.manager import MemoryManager
-from memory.records import Category, Turn
+from memory.records import Turn
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
@@ -86,12 +85,7 @@ async def test_a_key_made_of_the_persons_words_is_not_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     await start(alice)
-
-    async def extract(_: str, *, before: Statement | None) -> list[Statement]:
-        return [Statement(Category.FACT, "allergy_penicillin", "I am allergic to penicillin")]
-
     (game,) = await alice.capture(turn("I have a dog called Xiangqi"))
-    alice.extract = extract
     (allergy,) = await alice.capture(turn("I am allergic to penicillin"))
     assert ("xiangqi" in game.key, allergy.key) == (True, "allergy_penicillin"), "there are such keys"
     await manager.flush(5)
