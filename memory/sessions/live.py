@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
+from memory.language.private.discretion import Discretion
 from memory.language.statements import Statement
 from memory.records import STATEMENT_KEY, Memory, Session, Turn
 from memory.sessions.person import Person
@@ -43,6 +44,10 @@ class OpenSession:
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
         self.unsettled: Turn | None = None
         """What they are saying, as long as the next turn may go on with it."""
+        self.discretion = Discretion()
+        """Knows what of its turns is private."""
+        self.taking_back: set[asyncio.Task[Any]] = set()
+        """One for each utterance that is being forgotten since the person wants it to be."""
         self.reading: set[asyncio.Task[Any]] = set()
         """One for each utterance that a model is still reading."""
         self.missed: list[_Change] | None = []

@@ -212,7 +212,7 @@ class SessionMemory(OpenSession):
         await asyncio.sleep(0)  # a reading that was asked for just now begins
         for reading in self.reading:
             reading.cancel()
-        await asyncio.gather(*self.reading, return_exceptions=True)
+        await asyncio.gather(*self.reading, *self.taking_back, return_exceptions=True)
         self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
@@ -283,7 +283,7 @@ class SessionMemory(OpenSession):
     def _capture(self, turn: Turn) -> list[Memory] | asyncio.Task[list[Memory]]:
         if not self.remembered:
             return []
-        text, before = storable(turn.text), self.before
+        text, before = self.discretion.statement(storable(turn.text)), self.before
         by_rule = statements_in(text, before)
         self.before = by_rule[-1] if by_rule else None
         if self.extract is None:
