@@ -35,6 +35,7 @@ SESSIONS_STARTED = Counter("rapport_sessions_started", "Sessions that began or r
 SESSIONS_ENDED = Counter("rapport_sessions_ended", "Sessions that ended", ["reason"])
 BINDINGS_REFUSED = Counter("rapport_bindings_refused", "Jobs and input refused because of who asked", ["why"])
 MEMORY_OFF = Counter("rapport_memory_off", "Calls that began without memory", ["why"])
+LEFT_OUT = Counter("rapport_left_out", "Turns of which something is not kept: private, or nobody's words", ["why"])
 STORE_SECONDS = Histogram(
     "rapport_store_seconds",
     "How long the store took to answer",

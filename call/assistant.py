@@ -102,6 +102,7 @@ class Assistant(Agent):
                 in_short=self._in_short,
                 forgotten_at=self._remembering.forgotten_at,
                 left_out=left_out,
+                masked=self._remembering.discretion.masked,
             )
             return Agent.default.llm_node(self, shaped, tools, model_settings)
 
@@ -118,6 +119,8 @@ class Assistant(Agent):
             key: A short name for it, such as favorite_color. The same name replaces what was kept under it.
             value: What to remember, in their own words.
         """
+        if self._is_private(value):
+            return prompts.NOT_TO_BE_KEPT
         # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
         of_rules = category_of(canonical_key(key))
         category = of_rules or category
@@ -203,7 +206,12 @@ class Assistant(Agent):
 
     def _situation(self) -> str:
         """What is so now, beside the agent's task. It holds none of the person's own words."""
-        return f"{spoken_time(self._clock.now())} {self._acquaintance.relation(self._clock.zone)}"
+        now = f"{spoken_time(self._clock.now())} {self._acquaintance.relation(self._clock.zone)}"
+        return f"{now} {prompts.OFF_THE_RECORD}" if self._remembering.discretion.off_record else now
+
+    def _is_private(self, value: str) -> bool:
+        discretion = self._remembering.discretion
+        return discretion.off_record or discretion.masked(value, by_agent=True) != value
 
     def _current_instructions(self) -> Instructions:
         """A realtime model is never asked through `llm_node`: what it shall know must stand here. For any other the

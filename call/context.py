@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 from livekit.agents import APIStatusError, llm
 from livekit.agents.types import FlushSentinel
@@ -20,6 +21,17 @@ from voice.failure import is_refusal
 Chunk = llm.ChatChunk | str | FlushSentinel
 Brief = Callable[[str, Collection[str]], str]
 """The block of memories for a question, without what was said in the items of those ids."""
+
+
+class Masked(Protocol):
+    """A text without secrets; without those, too, that are secrets in the agent's words alone."""
+
+    def __call__(self, text: str, *, by_agent: bool) -> str: ...
+
+
+def _as_it_is(text: str, *, by_agent: bool) -> str:
+    return text
+
 
 # Two chunks are sent, or one after very long words. The conversation is cut at their edges alone, so that its beginning
 # stays the same for some twenty messages: what a provider has cached of it stays good, and the summary is not made anew
@@ -48,12 +60,14 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     in_short: Callable[[Sequence[str]], str],
     forgotten_at: float | None = None,
     left_out: Collection[str] = (),
+    masked: Masked = _as_it_is,
 ) -> llm.ChatContext:
     """The system message, then person and agent by turns; the last is the person's or what tools answered.
 
     `standing` is added to the agent's own instructions. Memories stand in the person's own role, before their last
     words: they never get the authority of instructions.
-    `left_out` are ids of items that the model is not to see. What is too old to be sent is told `in_short`.
+    `left_out` are ids of items that the model is not to see. What is too old to be sent is told `in_short`. All but the
+    person's last words is `masked`: secrets are not shown to the model again after the turn in which they were said.
     """
     told, said = list[str](), list[llm.ChatItem]()
     for item in since_forgotten(chat_ctx, forgotten_at):
@@ -64,15 +78,30 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     question, last = last_words(said)
     asked = next((n for n in reversed(range(len(said))) if said[n].id == last), len(said))
     start = max(0, min(len(said) // _READ_AT_ONCE - 1, asked // _READ_AT_ONCE)) * _READ_AT_ONCE
-    earlier, steps = _bounded(_steps(said[start:], last))
-    earlier = _last_turns(said[:start]) + earlier
+    shown = [item if item.id == last else _concealed(item, masked) for item in said[start:]]
+    earlier, steps = _bounded(_steps(shown, last))
+    earlier = [masked(words, by_agent=False) for words in _last_turns(said[:start])] + earlier
     _, person = _last_person(steps)
-    person.words.insert(0, brief(question, {each for step in steps for each in step.ids}))
+    person.words.insert(0, masked(brief(question, {each for step in steps for each in step.ids}), by_agent=False))
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
     if opening:
         steps = _joined([_Person([opening]), *steps])
     system = llm.ChatMessage(role="system", content=["\n\n".join(filter(None, [*told, standing]))])
     return llm.ChatContext([system, *(item for n, step in enumerate(steps) for item in step.items(f"step-{n}"))])
+
+
+def _concealed(item: llm.ChatItem, masked: Masked) -> llm.ChatItem:
+    """The item without secrets; the framework's own stays as it is."""
+    match item:
+        case llm.ChatMessage(content=content, role=role):
+            words = [masked(w, by_agent=role == "assistant") if isinstance(w, str) else w for w in content]
+            return item if words == content else item.model_copy(update={"content": words})
+        case llm.FunctionCall():
+            return item.model_copy(update={"arguments": masked(item.arguments, by_agent=True)})
+        case llm.FunctionCallOutput():
+            return item.model_copy(update={"output": masked(item.output, by_agent=False)})
+        case _:
+            return item
 
 
 class InShort:

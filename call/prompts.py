@@ -37,5 +37,7 @@ GOODBYES = {
 REALLY_EVERYTHING = (
     "I have deleted nothing yet. Shall I forget everything that I know about you? Please answer yes or no."
 )
+OFF_THE_RECORD = "They speak off the record: nothing is kept until they say that they are back on the record."
+NOT_TO_BE_KEPT = "Not kept: secrets, and what is said off the record, are never remembered. Tell the person so."
 MEMORY_IS_OFF = "Your memory is off in this call: nothing was kept, found or deleted. Tell the person so."
 MEMORY_FAILED = "Your memory did not answer, and this was not done. Tell the person so; they may try again."

@@ -18,7 +18,9 @@ from livekit.agents import (
 import metrics
 from call.services import Services
 from memory.curation.summary import LAST_TURNS, request_for_summary
+from memory.language.private.discretion import Heard
 from memory.language.utterances import SILENCE_SECONDS, heard_enough
+from memory.manager import MemoryManager
 from memory.records import Turn
 from memory.sessions.curating import Curating
 from memory.sessions.session import SessionClosed, SessionMemory
@@ -49,14 +51,15 @@ def keep_turns(
     def on_item(event: ConversationItemAddedEvent) -> None:
         if (turn := turn_of(event.item)) is None:
             return
+        if turn.role == "user":
+            transcribed.clear()
         try:
-            if settings.transcript_retention_days:
-                remembering.append_turn(turn)
-            if turn.role == "user":
-                transcribed.clear()
-                if curating:
-                    curating.turn()
-            listening.take(turn)
+            heard = privately(remembering, services, turn)
+            for kept in heard.transcript if settings.transcript_retention_days else ():
+                remembering.append_turn(kept)
+            if curating and turn.role == "user":
+                curating.turn()
+            listening.take(heard.statement if turn.role == "user" else turn)
         except (StoreError, SessionClosed) as error:
             log.error("[MEMORY FAILED] a turn was not stored: %s", error)
         metrics.WRITES_WAITING.set(services.memory.depth())
@@ -86,9 +89,11 @@ class Listening:
         session.on("agent_state_changed", self._on_agent_state)
         session.on("user_state_changed", self._on_user_state)
 
-    def take(self, turn: Turn) -> None:
-        if turn.role == "user":
-            self._remembering.hear(turn)
+    def take(self, turn: Turn | None) -> None:
+        """None for words of the person that are not to be remembered."""
+        if turn is None or turn.role == "user":
+            if turn:
+                self._remembering.hear(turn)
             self._heard, self._speaks_since = 0.0, self._speaks_since and self._loop.time()
             self._wait()
         elif not turn.interrupted:  # heard to its end
@@ -116,6 +121,35 @@ class Listening:
             self._whole = self._loop.call_later(SILENCE_SECONDS, self._remembering.settle)
 
 
+def privately(remembering: SessionMemory, services: Services, turn: Turn) -> Heard:
+    """What of a turn may be kept. What the person takes back in it is forgotten."""
+    said = remembering.unsettled
+    heard = remembering.discretion.hear(turn, said.id if said else None)
+    for why in heard.left_out:
+        log.info("[PRIVATE] something is left out of what is kept: %s", why)
+        metrics.LEFT_OUT.labels(why).inc()
+    if said and heard.taken_back == said.id:
+        remembering.unsettled = None
+    elif heard.taken_back and remembering.remembered:
+        task = asyncio.create_task(take_back(services.memory, heard.taken_back))
+        remembering.taking_back.add(task)
+        task.add_done_callback(remembering.taking_back.discard)
+    return heard
+
+
+async def take_back(memory: MemoryManager, utterance: str) -> None:
+    """Forget what is remembered of an utterance, by the id of its first turn. What it had replaced holds again."""
+    try:
+        for told in [known for known in await memory.amemories() if known.source == utterance]:
+            name = (told.category, told.key)
+            before = [one.memory for one in await memory.apast() if (one.memory.category, one.memory.key) == name]
+            await memory.aforget(*name)
+            if before:
+                await memory.astore(*name, before[-1].value)
+    except StoreError as error:
+        log.error("[MEMORY FAILED] what was taken back is not forgotten: %s", error)
+
+
 def turn_of(item: object) -> Turn | None:
     """A committed item as a turn of the transcript; None for tools, instructions and what is not said."""
     if not isinstance(item, llm.ChatMessage) or item.role not in ("user", "assistant") or not item.text_content:
@@ -127,8 +161,8 @@ def turn_of(item: object) -> Turn | None:
 async def summarise(voice: Voice, remembering: SessionMemory, seconds: float) -> None:
     """Have the language model say what the conversation was about; without an answer in time, our own summary
     stays."""
-    said = [turn.text for item in voice.session.history.items if (turn := turn_of(item)) and turn.role == "user"]
-    if said:
+    turns = [turn for item in voice.session.history.items if (turn := turn_of(item)) and turn.role == "user"]
+    if said := [text for turn in turns if (text := remembering.discretion.kept_of(turn))]:
         try:
             async with asyncio.timeout(seconds):
                 remembering.summarise(await voice.ask(request_for_summary(said[-LAST_TURNS:])))

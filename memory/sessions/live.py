@@ -9,10 +9,11 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from memory.language.frame import Frame
+from memory.language.private.discretion import Discretion
 from memory.language.statements import Statement
 from memory.records import STATEMENT_KEY, Curation, Memory, Past, Session, Turn
 from memory.sessions.person import Person
@@ -46,6 +47,10 @@ class OpenSession:
         """How their next utterance is to be taken: as their own, as part of a role play that goes on."""
         self.unsettled: Turn | None = None
         """What they are saying, as long as the next turn may go on with it."""
+        self.discretion = Discretion()
+        """Knows what of its turns is private."""
+        self.taking_back: set[asyncio.Task[Any]] = set()
+        """One for each utterance that is being forgotten since the person wants it to be."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
 

@@ -203,6 +203,7 @@ class SessionMemory(OpenSession):
         `close`, and `aclose` of the manager, come after it.
         """
         self.settle()
+        await asyncio.gather(*self.taking_back, return_exceptions=True)
         self._sum_up(at_once=True)
         if self._start:
             self._write_behind(
@@ -269,7 +270,8 @@ class SessionMemory(OpenSession):
     def _capture(self, turn: Turn) -> list[Memory]:
         if not self.remembered:
             return []
-        statements, self.frame = heard(storable(turn.text), self.before, self.frame)
+        text = self.discretion.statement(storable(turn.text))
+        statements, self.frame = heard(text, self.before, self.frame)
         self.before = statements[-1] if statements else None
         return self._keep(turn, statements)
 

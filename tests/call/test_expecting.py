@@ -10,6 +10,7 @@ from livekit.rtc import EventEmitter
 
 from call.services import Settings
 from call.turns import keep_turns
+from memory.language.private.discretion import Discretion
 from voice.settings import VoiceSettings
 
 
@@ -20,7 +21,11 @@ class Person:
         self.expected: list[str] = []
         self._session = EventEmitter[str]()
         remembering = SimpleNamespace(
-            expect=self.expected.append, append_turn=lambda _: None, hear=lambda _: None, unsettled=None
+            expect=self.expected.append,
+            append_turn=lambda _: None,
+            hear=lambda _: None,
+            unsettled=None,
+            discretion=Discretion(),
         )
         settings = Settings(voice=VoiceSettings(**voice))
         services = SimpleNamespace(settings=settings, memory=SimpleNamespace(depth=lambda: 0))
