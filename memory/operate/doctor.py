@@ -33,6 +33,8 @@ FUNCTIONS = {
     "memory_vectors": f"{_PERSON}, p_model text -> jsonb",
     "put_vectors": f"{_PERSON}, p_model text, p_vectors jsonb -> integer",
     "memories_since": f"{_PERSON}, p_version bigint -> jsonb",
+    "mentions": f"{_PERSON}, p_words jsonb, p_skip integer, p_limit integer -> jsonb",
+    "redact": f"{_PERSON}, p_texts jsonb, p_memories jsonb, p_gone jsonb -> integer",
     "start_session": f"{_PERSON}, p_email text, p_thread text, p_job text, p_room text, "
     "p_resume_seconds double precision, p_turns integer -> jsonb",
     "append_turns": f"{_PERSON}, p_conversation_id uuid, p_turns jsonb -> integer",
