@@ -26,14 +26,16 @@ from memory.embedding.embedders import Embedder
 from memory.language.keys import meant
 from memory.recall.history import again, to_bring_back
 from memory.recall.memories import RecallIndex
+from memory.recall.redaction import forgetting
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
 from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
+from memory.sessions.forgetting import forget_stored
 from memory.sessions.live import LiveMemories
-from memory.sessions.loops import Here, Loops
-from memory.sessions.session import MemoryOff, SessionMemory, let_go_of, log_stored, told
+from memory.sessions.loops import Here, Loops, let_go_of
+from memory.sessions.session import MemoryOff, SessionMemory, log_stored, told
 from memory.sessions.timing import Timing
-from memory.stores.protocol import Store
+from memory.stores.protocol import Store, StoreOutdated
 
 log = logging.getLogger("rapport.memory")
 
@@ -132,20 +134,24 @@ class MemoryManager:
         return {memory.key: memory.value for memory in await self.amemories() if memory.category in wanted}
 
     def forget(self, category: str, key: str) -> bool:
-        """Delete one memory with its past, as `retrieve` finds it; False if there was none."""
+        """Forget one memory for good, as `retrieve` finds it, with its past and every text that tells it; False if
+        there was none."""
         return self._wait(self.aforget(category, key))
 
     async def aforget(self, category: str, key: str) -> bool:
         user = _who_may_write()
-        for session in self._live.sessions(user.uuid):
-            session.settle()  # what they have said up to now must not bring back what they forget
+        self._settle(user.uuid)
         found = await self._found(user, category, key)
-        if found is None or not await self._store_of(user.uuid).ask(Store.forget, found.category, found.key):
-            return False
-        log.info("[MEMORY FORGOTTEN] %s %s for user: %s", found.category, log_name(found), user.uuid)
-        self._live.take_out(user.uuid, found)
-        self._live.tell(user.uuid, "forgotten", [found])
-        return True
+        return bool(found and await self._forget([(found.category, found.key)]))
+
+    def forget_these(self, memories: Collection[Memory]) -> list[Memory]:
+        """Forget memories for good: not only they go, with their past, but also whatever else of the turns they came
+        from says the same, and the sentences that said it or told it in transcripts, summaries and open sessions, in
+        other processes within some 20 seconds. What was said beside it stays. Those that went."""
+        return self._wait(self.aforget_these(memories))
+
+    async def aforget_these(self, memories: Collection[Memory]) -> list[Memory]:
+        return await self._forget([(memory.category, memory.key) for memory in memories])
 
     def recall(self, query: str, limit: int = 8) -> list[Memory]:
         """The memories that match the query best, at most `limit`, best first."""
@@ -269,6 +275,33 @@ class MemoryManager:
                 return person.past()
         return await self._store_of(user.uuid).ask_in_order(Store.past)
 
+    def _settle(self, user: UUID) -> None:
+        """What they have said up to now must not bring back what they forget next."""
+        for session in self._live.sessions(user):
+            session.settle()
+
+    async def _forget(self, names: Collection[tuple[Category, str]]) -> list[Memory]:
+        user = _who_may_write().uuid
+        sessions = self._live.sessions(user)
+        orders = {session.heard_last for session in sessions if session.heard_last}
+        orders |= {session.unsettled.id for session in sessions if session.unsettled}
+        self._settle(user)
+        store = self._store_of(user)
+        await store.settled()
+        async with store.quiet():
+            # what another device told in the last seconds too, which may not be known here yet
+            known, past = await self._all_that_holds(store), await store.ask(Store.past)
+            told = [*known, *(one.memory for one in past)]
+            if not (chosen := [memory for memory in told if (memory.category, memory.key) in names]):
+                return []
+            planned = await asyncio.to_thread(forgetting, chosen, known, past, orders)
+            with self._live.forgetting(user, planned.redaction):
+                await forget_stored(store.ask, planned)
+            self._live.forget(user, planned)
+        for memory in planned.gone:
+            log.info("[MEMORY FORGOTTEN] %s %s for user: %s", memory.category, log_name(memory), user)
+        return list(planned.gone)
+
     async def _found(self, user: SessionUser, category: str, key: str, *, loosely: bool = True) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
@@ -285,6 +318,13 @@ class MemoryManager:
         known = [memory for memory in known if category in (None, memory.category)]
         found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]
         return sorted((memory for memory in known if memory.key in found), key=lambda memory: found.index(memory.key))
+
+    async def _all_that_holds(self, store: PersonalStore) -> list[Memory]:
+        """In the store; where a session still waits for the same answer, by another question."""
+        with suppress(StoreOutdated):
+            if not self._live.is_loaded(store.user):
+                return (await store.ask(Store.memories_since, -1)).memories
+        return await store.ask(Store.memories)
 
     def _store_of(self, user: UUID) -> PersonalStore:
         return self._loops.here().client.of(user)

@@ -6,6 +6,7 @@ All times are in UTC.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -149,6 +150,23 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewording:
+    """Wherever `memory` stands as it is, now or in the past, it says these `words` from then on; with none it goes."""
+
+    memory: Memory
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A text that is kept of a conversation: that of the turn of that id, or its summary."""
+
+    conversation: UUID
+    turn: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What a job gets when it starts: the session it is in, and what is known of the person.
 
@@ -201,3 +219,8 @@ def checked(name: Literal["key", "value", "thread"], text: str) -> str:
 def storable(text: str) -> str:
     """The text without blanks around it, and without what databases refuse (NUL, lone surrogates)."""
     return text.replace("\0", "").encode("utf-8", "ignore").decode().strip()
+
+
+def folded(text: str) -> str:
+    """The text as stores search it: in lower case, in parts where letters have some, and without accents."""
+    return re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text)).lower()

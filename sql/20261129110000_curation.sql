@@ -129,7 +129,7 @@ as $$
 declare
   v_ours constant text[] := array[
     'ensure_profile', 'complete_first_login', 'remember', 'retrieve', 'list_memories', 'list_past', 'forget',
-    'memory_vectors', 'put_vectors', 'memories_since', 'mentions', 'uncurated', 'curate',
+    'memory_vectors', 'put_vectors', 'memories_since', 'mentions', 'redact', 'uncurated', 'curate',
     'start_session', 'append_turns', 'touch_session', 'end_session', 'summarise', 'export_user', 'import_user',
     'erase_user', 'list_sessions', 'end_abandoned', 'take_lease', 'purge', 'describe_schema'
   ];

@@ -33,6 +33,8 @@ FUNCTIONS = {
     "memory_vectors": f"{_PERSON}, p_model text -> jsonb",
     "put_vectors": f"{_PERSON}, p_model text, p_vectors jsonb -> integer",
     "memories_since": f"{_PERSON}, p_version bigint -> jsonb",
+    "mentions": f"{_PERSON}, p_words jsonb, p_skip integer, p_limit integer -> jsonb",
+    "redact": f"{_PERSON}, p_texts jsonb, p_memories jsonb, p_gone jsonb -> integer",
     "uncurated": f"{_PERSON}, p_limit integer -> jsonb",
     "curate": f"{_PERSON}, p_seen jsonb, p_facts jsonb, p_ended jsonb -> jsonb",
     "start_session": f"{_PERSON}, p_email text, p_thread text, p_job text, p_room text, "

@@ -65,3 +65,12 @@ def _cut_word(word: str) -> Iterator[str]:
             yield from map("".join, pairwise(unspaced))
         elif other := run[0].strip("'"):
             yield other
+
+
+def runs(text: str) -> Iterator[tuple[str, bool]]:
+    """The words of what `letters` gives, and each stretch of a script that puts no spaces between its words, uncut:
+    with True."""
+    for word in _WORD.findall(text):
+        for run in _RUN.finditer(word):
+            if found := run[0].strip("'"):
+                yield found, run[1] is not None

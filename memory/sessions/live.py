@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -15,13 +17,18 @@ from uuid import UUID
 from memory.language.frame import Frame
 from memory.language.private.discretion import Discretion
 from memory.language.statements import Statement
+from memory.recall.redaction import Forgetting, Redaction
 from memory.records import STATEMENT_KEY, Curation, Memory, Past, Session, Turn
+from memory.sessions.forgetting import LateWords
 from memory.sessions.person import Person
 
 Action = Literal["remembered", "recalled", "forgotten"]
 Observer = Callable[[Action, Memory], None]
 """Told of what happens to one user's memories, in the acting task, where perhaps nobody is bound; must neither block
 nor raise."""
+
+_LAST_STATEMENTS = 50
+"""More do not fit into a summary."""
 
 _Change = Callable[[Person], None] | None
 """None stands for "everything forgotten"."""
@@ -51,11 +58,33 @@ class OpenSession:
         """Knows what of its turns is private."""
         self.taking_back: set[asyncio.Task[Any]] = set()
         """One for each utterance that is being forgotten since the person wants it to be."""
+        self.heard_last: str | None = None
+        """The id of their last turn."""
+        self.stated = deque[str](maxlen=_LAST_STATEMENTS)
+        """What they stated, for a summary."""
+        self.late = LateWords()
+        self.on_redacted: list[Callable[[Redaction | None], None]] = []
+        """Told, perhaps in another thread, of what must be taken out of the conversation; None stands for everything.
+        Must neither block nor raise."""
         self.missed: list[_Change] | None = []
         """What changed since it was opened; None once its memories are loaded, or cannot be."""
 
     def settle(self) -> None:
         """What they are saying is whole, whatever comes next."""
+
+    def redact(self, redaction: Redaction) -> None:
+        """Nothing of the session tells it any more, nor what is still written of it."""
+        self.late.begin(redaction)
+        self.stated = deque[str](filter(None, map(redaction, self.stated)), _LAST_STATEMENTS)
+        if self.before and redaction.tells(self.before.value):
+            self.before = None
+        if said := self.unsettled:
+            left = redaction(said.text, said.id)
+            self.unsettled = replace(said, text=left) if left else None
+        if self._stored:  # what it began with has been told
+            self._stored = replace(self._stored, memories=[], past=[], turns=[], summary=None)
+        for redact in self.on_redacted:
+            redact(redaction)
 
     @property
     def stored(self) -> Session | None:
@@ -225,6 +254,10 @@ class LiveMemories:
             self._apply(user, None)
             for session in self._of(user).sessions:
                 session.forgotten_at, session.before, session.unsettled = time.time(), None, None
+                session.stated.clear()
+        for session in self.sessions(user):
+            for redact in session.on_redacted:
+                redact(None)
         return gone
 
     def curated(self, user: UUID, done: Curation) -> None:
@@ -234,6 +267,36 @@ class LiveMemories:
             for past in done.ended:
                 self.end(user, past)
         self.tell(user, "remembered", done.facts)
+
+    @contextmanager
+    def forgetting(self, user: UUID, redaction: Redaction) -> Generator[None]:
+        """What still waits to be written says nothing of it, unless this fails."""
+        sessions = self.sessions(user)
+        for session in sessions:
+            session.late.begin(redaction)
+        try:
+            yield
+        except BaseException:
+            for session in sessions:
+                session.late.undo(redaction)
+            raise
+
+    def forget(self, user: UUID, planned: Forgetting) -> None:
+        """Here too, in every session. Observers hear of the memories that go."""
+        with self.person(user) as person:
+            gone = [memory for memory in planned.gone if person.get(memory.category, memory.key)]
+            for memory in planned.gone:
+                self.take_out(user, memory)
+            for one in planned.rewordings:
+                self._apply(user, partial(Person.reword, memory=one.memory, words=one.words))
+        for session in self.sessions(user):
+            session.redact(planned.redaction)
+        self.tell(user, "forgotten", gone)
+
+    def snapshot(self, user: UUID) -> tuple[list[Memory], list[Past]]:
+        """All that is known here, for a look in another thread."""
+        with self.person(user) as person:
+            return person.index.memories(), person.past()
 
     def end(self, user: UUID, past: Past) -> None:
         self._apply(user, partial(Person.end, past=past))

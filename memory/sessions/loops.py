@@ -10,8 +10,10 @@ from contextlib import suppress
 from uuid import UUID
 
 from memory.embedding.embedders import EmbeddingsOff
+from memory.records import Memory
 from memory.sessions.client import StoreClient
 from memory.sessions.embedding_queue import Meaning
+from memory.sessions.live import LiveMemories
 
 log = logging.getLogger("rapport.memory")
 
@@ -90,3 +92,11 @@ class Loops:
         finally:
             self._by_loop.pop(loop, None)
             await here.aclose()
+
+
+def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
+    """Nothing of the user is known or written in this process any more: what was known. Their observers hear of it."""
+    gone = live.take_out_everything(user)
+    loops.drop(user)
+    live.tell(user, "forgotten", gone)
+    return gone

@@ -49,7 +49,7 @@ class Person:
         if current and current.said_at > memory.said_at:
             self._put_late(memory, current)
             return
-        if current and current.value != memory.value:
+        if current and current.value != memory.value and not _is_of_one_turn(current, memory):
             self._past.append(Past(current, memory.said_at))
         self._held[memory.category, memory.key] = memory
         self.index.put(memory)
@@ -82,6 +82,22 @@ class Person:
         self._held.pop((category, key), None)
         self.index.remove(category, key)
         self._past = [one for one in self._past if (one.memory.category, one.memory.key) != (category, key)]
+
+    def reword(self, memory: Memory, words: str) -> None:
+        """Where it stands as it is, now or in the past, it says these words; with none it is gone."""
+        name = (memory.category, memory.key)
+        held = self._held.get(name)
+        if held and held.value == memory.value:
+            self.index.remove(*name)
+            del self._held[name]
+            if words:
+                self._held[name] = replace(held, value=words)
+                self.index.put(self._held[name])
+        changed = (
+            replace(one, memory=replace(one.memory, value=words)) if _is_same(one.memory, memory) else one
+            for one in self._past
+        )
+        self._past = [one for one in changed if one.memory.value]
 
     def news(
         self, statements: Iterable[Statement], source: str, said_at: datetime, conversation: UUID | None
@@ -122,6 +138,15 @@ class Person:
         likely = self.index.search(memory.value, _LIKELY) or islice(self.index.latest(), _LIKELY)
         form = normal_form(memory.value)
         return any(other.category is memory.category and normal_form(other.value) == form for other in likely)
+
+
+def _is_of_one_turn(one: Memory, other: Memory) -> bool:
+    """Then the later one says less: some of it was forgotten elsewhere, and is no past."""
+    return one.source is not None and (one.source, one.said_at) == (other.source, other.said_at)
+
+
+def _is_same(one: Memory, other: Memory) -> bool:
+    return (one.category, one.key, one.value) == (other.category, other.key, other.value)
 
 
 def _holds(memory: Memory) -> bool:

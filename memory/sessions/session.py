@@ -23,6 +23,7 @@ from memory.curation.summary import extracted_summary
 from memory.language.statements import Statement, heard
 from memory.language.utterances import continued
 from memory.recall.brief import brief
+from memory.recall.redaction import forgetting
 from memory.records import (
     MAX_TURN_CHARACTERS,
     MAX_VALUE_CHARACTERS,
@@ -37,16 +38,15 @@ from memory.records import (
 )
 from memory.sessions.client import PersonalStore
 from memory.sessions.curating import Curating
+from memory.sessions.forgetting import forgotten, redact_texts
 from memory.sessions.live import LiveMemories, OpenSession
-from memory.sessions.loops import Here, Loops
+from memory.sessions.loops import Here, Loops, let_go_of
 from memory.sessions.person import Person
 from memory.sessions.timing import Timing
 from memory.stores.protocol import Store, StoreError, StoreOutdated
 
 log = logging.getLogger("rapport.memory")
 
-# More do not fit into a summary.
-_LAST_STATEMENTS = 50
 _LAST_TURNS = 100
 
 
@@ -78,7 +78,6 @@ class SessionMemory(OpenSession):
         self._job = ""
         self._lapsed = False
         """The stored session is no more; the person's next turn begins another."""
-        self._stated = deque[str](maxlen=_LAST_STATEMENTS)
         self._heard = deque[str](maxlen=_LAST_TURNS)
         """Ids of turns: one that is told of again is no other."""
         self._heard_in: asyncio.AbstractEventLoop | None = None
@@ -191,11 +190,18 @@ class SessionMemory(OpenSession):
         changes = self._live.changes(self.user)
         if self._agreed == (told.version, self._live.count(self.user)) or not self._live.has_all(self.user):
             return
-        stored, past = await self._store.spare(Store.memories), await self._store.spare(Store.past)
+        store = self._store
+        stored, past = await store.spare(Store.memories), await store.spare(Store.past)
+        known, known_past = self._live.snapshot(self.user)
+        gone = forgotten(known, stored, past)
+        planned = await asyncio.to_thread(forgetting, gone, known, known_past)
         waiting = bool(self._loops.waiting(self.user))
         taken = self._live.take_over(self.user, stored, changes, waiting=waiting, all_of_them=True, past=past)
         if taken and not waiting:
             self._agreed = told.version, self._live.count(self.user)
+            if gone:  # and what was written here meanwhile says it no more
+                self._live.forget(self.user, planned)
+                store.outbox.put("a forgetting", partial(redact_texts, store.write, planned.redaction))
 
     async def end(self, reason: str, seconds: float) -> int:
         """End the stored session and write what still waits, within so many seconds: how many writes are left.
@@ -229,7 +235,12 @@ class SessionMemory(OpenSession):
             self._store.outbox.put("a session", self._begin)
         clean = replace(turn, text=storable(turn.text)[:MAX_TURN_CHARACTERS])
         self._sums_up = self._sums_up or turn.role == "user"
-        self._write_behind("a turn", lambda stored: self._store.write(Store.append_turns, stored.conversation, [clean]))
+        self.late.heard(clean)
+
+        def write(stored: Session) -> Coroutine[Any, Any, int]:
+            return self._store.write(Store.append_turns, stored.conversation, [self.late.left_of(clean)])
+
+        self._write_behind("a turn", write)
 
     def summarise(self, text: str) -> None:
         """Keep a short summary of the conversation, for the one after it, instead of our own. Never waits."""
@@ -247,6 +258,7 @@ class SessionMemory(OpenSession):
         if turn.id not in self._heard:
             self._heard_in = asyncio.get_running_loop()
             self._heard.append(turn.id)
+            self.heard_last = turn.id
             self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
 
     def settle(self) -> None:
@@ -367,7 +379,7 @@ class SessionMemory(OpenSession):
     def _keep(self, turn: Turn, statements: Sequence[Statement]) -> list[Memory]:
         if not statements or self._closed:
             return []
-        self._stated.extend(statement.value for statement in statements)
+        self.stated.extend(statement.value for statement in statements)
         self._summary_is_due = True
         self._sum_up()
         news = self._take(turn, statements) if self._live.is_loaded(self.user) else None
@@ -399,6 +411,8 @@ class SessionMemory(OpenSession):
         return self._take(turn, statements)
 
     async def _write_news(self, news: list[Memory]) -> None:
+        if not (news := self.late.left_of_memories(news)):
+            return
         kept = await self._store.write(Store.remember, news)
         if kept != news:  # another process had these keys, or this turn, before
             await self._read_all(patiently=True)
@@ -412,12 +426,15 @@ class SessionMemory(OpenSession):
         is_time = at_once or monotonic() - self._summed_up_at >= self._timing.summary
         if is_time and self._sums_up and self._summary_is_due:
             self._summary_is_due, self._summed_up_at = False, monotonic()
-            self._write_summary(extracted_summary(self._stated))
+            self._write_summary(extracted_summary(self.stated))
 
     def _write_summary(self, summary: str) -> None:
         if self._start and summary:
             self._write_behind(
-                "a summary", lambda stored: self._store.write(Store.summarise, stored.conversation, summary)
+                "a summary",
+                lambda stored: self._store.write(
+                    Store.summarise, stored.conversation, self.late.left_of_summary(summary)
+                ),
             )
 
 
@@ -444,14 +461,6 @@ def _loud() -> Generator[None]:
         yield
     except StoreError as error:
         log.error("[MEMORY FAILED] what was said is not stored: %s", error)
-
-
-def let_go_of(user: UUID, live: LiveMemories, loops: Loops) -> list[Memory]:
-    """Nothing of the user is known or written in this process any more: what was known. Their observers hear of it."""
-    gone = live.take_out_everything(user)
-    loops.drop(user)
-    live.tell(user, "forgotten", gone)
-    return gone
 
 
 def log_stored(user: UUID, memories: Sequence[Memory]) -> None:

@@ -17,8 +17,10 @@ from memory.records import (
     Curation,
     Memory,
     MemoryVector,
+    Mention,
     Past,
     Profile,
+    Rewording,
     Session,
     SessionRecord,
     Turn,
@@ -156,6 +158,29 @@ class Store(Protocol):
         """What was said in the turn of that id, as far as the transcript still has it and it is this user's."""
         ...
 
+    # -- what is forgotten
+
+    async def mentions(self, user: UUID, words: Sequence[str], skip: int, limit: int) -> list[Mention]:
+        """The summaries of the user's conversations, and then the turns, oldest first, in which one of these words is
+        found, perhaps as a part of another; at most so many, after the first `skip`. Words are as `records.folded`
+        writes them, and so is what they are looked for in."""
+        ...
+
+    async def redact(
+        self,
+        user: UUID,
+        texts: Sequence[tuple[Mention, str]],
+        memories: Sequence[Rewording],
+        gone: Sequence[tuple[Category, str]],
+    ) -> int:
+        """Make what is kept of the user say less, all of it or nothing; how many texts and memories changed.
+
+        Each of the `texts` becomes the other one with it, if it still is as it was found; an empty summary is none. A
+        memory that says something else by now is left alone. Those under the (category, key) of `gone` go with their
+        past. Nothing of it goes into the past, and no conversation becomes active by it.
+        """
+        ...
+
     # -- the person's rights
 
     async def export(self, user: UUID) -> dict[str, Any]:
@@ -189,7 +214,8 @@ class Store(Protocol):
         ...
 
     async def purge(self, turns_before: datetime) -> dict[str, int]:
-        """Delete turns older than that and memories that have expired: how many rows went, by table."""
+        """Delete turns older than that and memories that have expired: how many rows went, by table. With its first
+        turn that goes, and where nothing happened since then, a conversation loses its summary."""
         ...
 
     async def aclose(self) -> None:

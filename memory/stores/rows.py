@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memory.records import Category, Changes, Curation, Memory, MemoryVector, Past, Profile, SessionRecord, Turn
+from memory.records import (
+    Category,
+    Changes,
+    Curation,
+    Memory,
+    MemoryVector,
+    Mention,
+    Past,
+    Profile,
+    SessionRecord,
+    Turn,
+)
 
 Row = dict[str, Any]
 
@@ -71,6 +82,14 @@ def vectors_of(rows: list[Row]) -> list[MemoryVector]:
 
 def turns_of(rows: list[Row]) -> list[Turn]:
     return [Turn(row["id"], row["role"], row["text"], _time(row["said_at"]), bool(row["interrupted"])) for row in rows]
+
+
+def mention_row_of(mention: Mention) -> Row:
+    return {"conversation_id": mention.conversation, "turn": mention.turn, "text": mention.text}
+
+
+def mentions_of(rows: list[Row]) -> list[Mention]:
+    return [Mention(UUID(row["conversation_id"]), row["turn"], row["text"]) for row in rows]
 
 
 def records_of(rows: list[Row]) -> list[SessionRecord]:

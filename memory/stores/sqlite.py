@@ -20,13 +20,16 @@ from memory.records import (
     Curation,
     Memory,
     MemoryVector,
+    Mention,
     Past,
     Profile,
+    Rewording,
     Session,
     SessionRecord,
     Turn,
 )
 from memory.stores import sqlite_queries as queries
+from memory.stores import sqlite_redaction as redaction
 from memory.stores.export import parse, timestamp
 from memory.stores.protocol import StoreError, StoreRefused
 from memory.stores.sqlite_schema import BUSY_SECONDS, open_file, scrub
@@ -153,6 +156,20 @@ class SqliteStore:
         row = await self._reader(lambda db: db.execute(statement, this).fetchone())
         return row[0] if row else None
 
+    # -- what is forgotten
+
+    async def mentions(self, user: UUID, words: Sequence[str], skip: int, limit: int) -> list[Mention]:
+        return await self._reader(lambda db: redaction.mentions(db, user, words, skip, limit))
+
+    async def redact(
+        self,
+        user: UUID,
+        texts: Sequence[tuple[Mention, str]],
+        memories: Sequence[Rewording],
+        gone: Sequence[tuple[Category, str]],
+    ) -> int:
+        return await self._writer(lambda db: redaction.redact(db, user, texts, memories, gone), then=scrub)
+
     # -- the person's rights
 
     async def export(self, user: UUID) -> dict[str, Any]:
@@ -197,6 +214,7 @@ class SqliteStore:
     async def purge(self, turns_before: datetime) -> dict[str, int]:
         def run(db: sqlite3.Connection) -> dict[str, int]:
             before, now = timestamp(turns_before), queries.this_moment()
+            redaction.drop_summaries(db, before)
             return {
                 "messages": db.execute("delete from messages where said_at < ?", (before,)).rowcount,
                 "memories": db.execute("delete from memories where expires_at <= ?", (now,)).rowcount,

@@ -23,8 +23,10 @@ from memory.records import (
     Curation,
     Memory,
     MemoryVector,
+    Mention,
     Past,
     Profile,
+    Rewording,
     Session,
     SessionRecord,
     Turn,
@@ -35,6 +37,8 @@ from memory.stores.rows import (
     curation_of,
     memories_of,
     memory_of,
+    mention_row_of,
+    mentions_of,
     past_of,
     past_row_of,
     profile_of,
@@ -195,6 +199,27 @@ class SupabaseStore:
     async def turn_text(self, user: UUID, conversation: UUID, turn: str) -> str | None:
         found = await self._rows("messages", user, "text", conversation_id=conversation, id=turn)
         return read("messages", lambda rows: str(rows[0]["text"]) if rows else None, found)
+
+    async def mentions(self, user: UUID, words: Sequence[str], skip: int, limit: int) -> list[Mention]:
+        # a database whose language is C knows no other lower case than that of ASCII
+        forms = sorted({form for word in words for form in (word, word.upper(), word.title()) if not word.isascii()})
+        return await self._call("mentions", user, mentions_of, p_words=[*words, *forms], p_skip=skip, p_limit=limit)
+
+    async def redact(
+        self,
+        user: UUID,
+        texts: Sequence[tuple[Mention, str]],
+        memories: Sequence[Rewording],
+        gone: Sequence[tuple[Category, str]],
+    ) -> int:
+        return await self._call(
+            "redact",
+            user,
+            int,
+            p_texts=[mention_row_of(mention) | {"words": left} for mention, left in texts],
+            p_memories=[row_of(one.memory) | {"words": one.words} for one in memories],
+            p_gone=[{"category": category, "key": key} for category, key in gone],
+        )
 
     async def export(self, user: UUID) -> dict[str, Any]:
         return await self._call("export_user", user, dict[str, Any])

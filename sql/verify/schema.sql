@@ -102,6 +102,8 @@ begin
     ('public.list_memories(uuid)', true), ('public.list_past(uuid)', true), ('public.forget(uuid, text, text)', true),
     ('public.memory_vectors(uuid, text)', true), ('public.put_vectors(uuid, text, jsonb)', true),
     ('public.memories_since(uuid, bigint)', true),
+    ('public.mentions(uuid, jsonb, integer, integer)', true), ('public.redact(uuid, jsonb, jsonb, jsonb)', true),
+    ('rapport.folded(text)', true),
     ('public.uncurated(uuid, integer)', true), ('public.curate(uuid, jsonb, jsonb, jsonb)', true),
     ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
     ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
@@ -185,6 +187,9 @@ begin
   end if;
   if not has_column_privilege('voice_agent', 'public.memory_history', 'until', 'update') then
     raise exception 'a late write cannot say until when what came before it held';
+  end if;
+  if not has_column_privilege('voice_agent', 'public.memory_history', 'value', 'update') then
+    raise exception 'what is forgotten could not be taken out of the past';
   end if;
   if (select count(*) from pg_catalog.pg_constraint
       where conname in ('memories_conversation_fkey', 'memory_history_conversation_fkey')) <> 2 then

@@ -425,6 +425,13 @@ BROKEN = {
         "revoke update (memory_version) on public.profiles from voice_agent",
         "drop function public.memories_since(uuid, bigint)",
     ],
+    "mentions": [
+        "drop function public.mentions(uuid, jsonb, integer, integer)",
+        "grant execute on function public.redact(uuid, jsonb, jsonb, jsonb) to anon",
+        "revoke execute on function public.redact(uuid, jsonb, jsonb, jsonb) from voice_agent",
+        "revoke update (value) on public.memory_history from voice_agent",
+        "revoke execute on function rapport.folded(text) from voice_agent",
+    ],
     "curation": [
         "alter table public.memories drop column curated",
         "drop trigger memory_uncurated on public.memories",

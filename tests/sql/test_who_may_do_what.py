@@ -144,6 +144,19 @@ PERSONS = {
     "memories_since": Call(
         lambda user, _: {"p_user_id": user, "p_version": -1}, {"version": 0, "count": 0, "memories": []}
     ),
+    "mentions": Call(lambda user, _: {"p_user_id": user, "p_words": [SECRET], "p_skip": 0, "p_limit": 9}, []),
+    "redact": Call(
+        lambda user, her: {
+            "p_user_id": user,
+            "p_texts": [
+                {"conversation_id": her.conversation, "turn": each, "text": SECRET, "words": "planted"}
+                for each in (None, SECRET)
+            ],
+            "p_memories": [{"category": "PREFERENCE", "key": SECRET, "value": SECRET, "words": "planted"}],
+            "p_gone": [{"category": "PREFERENCE", "key": SECRET}],
+        },
+        0,
+    ),
     "uncurated": Call(lambda user, _: {"p_user_id": user, "p_limit": 10}, []),
     "curate": Call(
         lambda user, her: {
@@ -191,6 +204,7 @@ WORKERS = {
 INTERNAL = {
     "hold_profile": Call(lambda user, _: {"p_user_id": user, "p_email": "bob@example.com"}, NOT_ALLOWED),
     "hold_conversation_of": Call(lambda user, her: {"p_user_id": user, "p_session_id": her.session}, None),
+    "folded": Call(lambda _, __: {"p_text": "Où"}, "ou"),
     "memory_replaced": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_late": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_reworded": Call(lambda _, __: {}, NOT_ALLOWED),
@@ -311,7 +325,7 @@ def test_nor_by_naming_her_conversation_and_session_under_its_own_id(
     with standing.asking(role, mallory.user) as asking:
         said = {
             name: answer(asking, name, PERSONS[name].arguments(mallory.user, alice))
-            for name in ("append_turns", "touch_session", "end_session", "summarise", "retrieve", "forget")
+            for name in ("append_turns", "touch_session", "end_session", "summarise", "retrieve", "forget", "redact")
         }
         assert said == {name: PERSONS[name].by_another for name in said}
         assert asking.call("export_user", mallory.user) == mallory.export

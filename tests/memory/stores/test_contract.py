@@ -20,7 +20,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from memory.records import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS, Category, Changes, Memory, Past, Session, Turn
+from memory.records import (
+    MAX_KEY_CHARACTERS,
+    MAX_VALUE_CHARACTERS,
+    Category,
+    Changes,
+    Memory,
+    Mention,
+    Past,
+    Rewording,
+    Session,
+    Turn,
+)
 from memory.stores.protocol import Store, StoreError
 from tests.memory.stores.contract import (
     ALICE,
@@ -1596,6 +1607,8 @@ CALLS: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "start_session for a job": lambda store, text: started(store, ALICE, job=text),
     "append_turns": _append_to_a_conversation,
     "summarise": lambda store, text: store.summarise(ALICE, _SOMETHING, text),
+    "redact a text": lambda store, text: store.redact(ALICE, [(Mention(_SOMETHING, "item_1", text), "")], [], []),
+    "redact a memory": lambda store, text: store.redact(ALICE, [], [Rewording(said(text), text)], []),
     "end_abandoned": lambda store, text: store.end_abandoned(NOON, text),
     "take_lease": lambda store, text: store.take_lease(text, "worker-1", 60),
 }
@@ -1611,6 +1624,8 @@ NAMELESS: dict[str, Callable[[Store, str], Awaitable[object]]] = {
     "erase": lambda store, _: store.erase(ALICE),
     "sessions": lambda store, _: store.sessions(living=True, limit=10),
     "purge": lambda store, _: store.purge(NOON),
+    "mentions": lambda store, _: store.mentions(ALICE, ["word"], 0, 10),
+    "redact": lambda store, _: store.redact(ALICE, [], [], [(FACT, "cat")]),
 }
 
 
