@@ -104,7 +104,7 @@ def _slug(thing: str) -> str:
 _WE = r"(?:i|we|my \w+ and i|\w+ and i)"
 _V = r"(?P<value>.+?)"
 _D = r"(?P<denied>.+?)(?: any more)?"
-_PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|together|for|after) .*)?"
+_PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|together|for|after|from|in|on|by) .*)?"
 _THING = r"(?P<thing>(?!(?:things?|parts?|ones?|ways?|memory|moment|time)\b)[a-z][\w-]*(?: [a-z][\w-]*){0,2}?)"
 _FAVORITE = rf"(?:my|our) (?:new |current |all time )?favorite {_THING}(?: of all time| ever)?"
 _MARITAL = r"(?:married|single|divorced|engaged|widowed)"
