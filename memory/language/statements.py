@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 
 from livekit import blingfire
 
-from memory.language.categorise import categorise
 from memory.language.frame import Frame, own_words
-from memory.language.named_facts import Named, called, named, takes_any_value
+from memory.language.named_facts import Named, called, categorise, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
