@@ -40,6 +40,8 @@ def test_who_stops_in_the_middle_has_not_finished(text: str) -> None:
     assert unfinished(text)
 
 
-@pytest.mark.parametrize("text", ["my favorite color is green", "I live in Rome.", "That is what I like.", "はい。", ""])
+@pytest.mark.parametrize(
+    "text", ["my favorite color is green", "I live in Rome.", "That is what I like.", "はい。", ""]
+)
 def test_who_has_said_it_all_has(text: str) -> None:
     assert not unfinished(text)
