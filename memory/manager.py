@@ -23,7 +23,7 @@ from uuid import UUID
 
 from identity import SessionUser, current_user
 from memory.embedding.embedders import Embedder
-from memory.language.keys import meant
+from memory.language.keys import meant, spellings
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
@@ -94,16 +94,12 @@ class MemoryManager:
         return self._wait(self.astore(category, key, value))
 
     async def astore(self, category: str, key: str, value: str) -> Memory:
-        session_user = _who_may_write()
-        user, sessions = session_user.uuid, self._live.sessions(session_user.uuid)
+        user = _who_may_write().uuid
+        sessions = self._live.sessions(user)
         parsed, key, value = Category.parse(category), checked("key", key), checked("value", value)
-        if sessions:
-            there = next(iter(await self._meant(session_user, [key], parsed, loosely=False)), None)
-        else:
-            there = await self._found(session_user, category, key, loosely=False)
         memory = Memory(
             parsed,
-            there.key if there else key,
+            await self._key_there(user, parsed, key),
             value,
             datetime.now(UTC),
             conversation=sessions[-1].conversation if sessions else None,
@@ -172,7 +168,7 @@ class MemoryManager:
     async def ameant(self, keys: Collection[str], category: Category | None = None) -> list[Memory]:
         """What is remembered under these keys, or under what they mean (see `memory.language.keys`), the likeliest
         first; of one category, or of any."""
-        return await self._meant(current_user(), keys, category, loosely=True)
+        return await self._meant(current_user(), keys, category)
 
     def past(self) -> list[Past]:
         """Everything that held once and was replaced, in the order in which that happened."""
@@ -254,22 +250,31 @@ class MemoryManager:
 
     # -- what they share; the user is an argument from here on
 
-    async def _found(self, user: SessionUser, category: str, key: str, *, loosely: bool = True) -> Memory | None:
+    async def _found(self, user: SessionUser, category: str, key: str) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
             return None
         exact = await self._store_of(user.uuid).ask_in_order(Store.retrieve, parsed, key)
-        return exact or next(iter(await self._meant(user, [key], parsed, loosely=loosely)), None)
+        return exact or next(iter(await self._meant(user, [key], parsed)), None)
 
-    async def _meant(
-        self, user: SessionUser, keys: Collection[str], category: Category | None, *, loosely: bool
-    ) -> list[Memory]:
-        # a session's memories are here, or come late from a store that nobody shall wait for
+    async def _meant(self, user: SessionUser, keys: Collection[str], category: Category | None) -> list[Memory]:
         here = not user.remembered or self._live.sessions(user.uuid)
         known = self._live.of(user.uuid) if here else await self._store_of(user.uuid).ask_in_order(Store.memories)
         known = [memory for memory in known if category in (None, memory.category)]
-        found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]
+        found = [name for key in keys for name in meant(key, [memory.key for memory in known])]
         return sorted((memory for memory in known if memory.key in found), key=lambda memory: found.index(memory.key))
+
+    async def _key_there(self, user: UUID, category: Category, key: str) -> str:
+        """The key itself, or the spelling of it under which something is kept. To write one thing, nobody waits for all
+        to be read."""
+        if self._live.sessions(user):
+            known = [memory.key for memory in self._live.of(user) if memory.category is category]
+            return next(iter(meant(key, known, loosely=False)), key)
+        store = self._store_of(user)
+        for spelling in (key, *spellings(key)):
+            if await store.ask_in_order(Store.retrieve, category, spelling):
+                return spelling
+        return key
 
     async def _read_to_the_end(self, user: UUID) -> None:
         """Keep what the user said up to now, and wait for what a model still finds in it: it must not bring back what

@@ -35,7 +35,7 @@ def american(low: str) -> str:
 def canonical_key(key: str) -> str:
     """The key in snake_case, American spelling, and without an owner; as it is where nothing would be left of it.
 
-    The key of an unnamed statement stays as it is. A canonical key is its own canonical key.
+    The key of an unnamed statement stays as it is.
     """
     if key.startswith(STATEMENT_KEY):
         return key
@@ -44,6 +44,13 @@ def canonical_key(key: str) -> str:
         del words[0]
     name = "_".join(words)
     return _USUAL.get(name, name) or key
+
+
+def spellings(key: str) -> list[str]:
+    """The likeliest other keys of the same, for who cannot look at all that are there."""
+    canonical = canonical_key(key)
+    british = re.sub(_BRITISH.pattern.replace("our", "or"), r"\1our", canonical)
+    return [one for one in (canonical, british, f"user_{canonical}", f"my_{canonical}") if one != key]
 
 
 def meant(key: str, known: Iterable[str], *, loosely: bool = True) -> list[str]:
