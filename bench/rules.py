@@ -3,10 +3,9 @@
 python bench/rules.py --locomo PATH    of 200 sentences, which name a fact, and which are cut in two
 
 PATH is a file of conversations as bench/recall.py takes it. Of all turns that hold a word about the speaker (I, my, we,
-our), 200 are sampled with a fixed seed. Each is told to somebody of whom the usual facts are known, who is not the
-speaker. What it replaces is printed for a person to judge, since only a person can say whether it is so; held is that
-nothing said in a turn is lost, and that no statement stops in the middle of a sentence. With --json as one JSON object,
-the last line.
+our) 200 are sampled, the same each time. Each fact that one names is printed, for it would replace what was known: only
+a person can judge whether it should. Held is that none is cut in two: that no statement stops where its sentence goes
+on. With --json as one JSON object, the last line.
 
 Exit status: 0 held, 1 not, 2 the question was wrong.
 """

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from identity import SessionUser, current_user
 from memory.embedding.embedders import Embedder
-from memory.language.keys import meant
+from memory.language.keys import meant, spellings
 from memory.recall.history import again, to_bring_back
 from memory.recall.memories import RecallIndex
 from memory.recall.redaction import forgetting
@@ -97,16 +97,12 @@ class MemoryManager:
         return self._wait(self.astore(category, key, value))
 
     async def astore(self, category: str, key: str, value: str) -> Memory:
-        session_user = _who_may_write()
-        user, sessions = session_user.uuid, self._live.sessions(session_user.uuid)
+        user = _who_may_write().uuid
+        sessions = self._live.sessions(user)
         parsed, key, value = Category.parse(category), checked("key", key), checked("value", value)
-        if sessions:
-            there = next(iter(await self._meant(session_user, [key], parsed, loosely=False)), None)
-        else:
-            there = await self._found(session_user, category, key, loosely=False)
         memory = Memory(
             parsed,
-            there.key if there else key,
+            await self._key_there(user, parsed, key),
             value,
             datetime.now(UTC),
             conversation=sessions[-1].conversation if sessions else None,
@@ -180,7 +176,7 @@ class MemoryManager:
     async def ameant(self, keys: Collection[str], category: Category | None = None) -> list[Memory]:
         """What is remembered under these keys, or under what they mean (see `memory.language.keys`), the likeliest
         first; of one category, or of any."""
-        return await self._meant(current_user(), keys, category, loosely=True)
+        return await self._meant(current_user(), keys, category)
 
     def past(self) -> list[Past]:
         """Everything that held once and was replaced, in the order in which that happened."""
@@ -302,21 +298,18 @@ class MemoryManager:
             log.info("[MEMORY FORGOTTEN] %s %s for user: %s", memory.category, log_name(memory), user)
         return list(planned.gone)
 
-    async def _found(self, user: SessionUser, category: str, key: str, *, loosely: bool = True) -> Memory | None:
+    async def _found(self, user: SessionUser, category: str, key: str) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)
         if not user.remembered:
             return None
         exact = await self._store_of(user.uuid).ask_in_order(Store.retrieve, parsed, key)
-        return exact or next(iter(await self._meant(user, [key], parsed, loosely=loosely)), None)
+        return exact or next(iter(await self._meant(user, [key], parsed)), None)
 
-    async def _meant(
-        self, user: SessionUser, keys: Collection[str], category: Category | None, *, loosely: bool
-    ) -> list[Memory]:
-        # a session's memories are here, or come late from a store that nobody shall wait for
+    async def _meant(self, user: SessionUser, keys: Collection[str], category: Category | None) -> list[Memory]:
         here = not user.remembered or self._live.sessions(user.uuid)
         known = self._live.of(user.uuid) if here else await self._store_of(user.uuid).ask_in_order(Store.memories)
         known = [memory for memory in known if category in (None, memory.category)]
-        found = [name for key in keys for name in meant(key, [memory.key for memory in known], loosely=loosely)]
+        found = [name for key in keys for name in meant(key, [memory.key for memory in known])]
         return sorted((memory for memory in known if memory.key in found), key=lambda memory: found.index(memory.key))
 
     async def _all_that_holds(self, store: PersonalStore) -> list[Memory]:
@@ -325,6 +318,18 @@ class MemoryManager:
             if not self._live.is_loaded(store.user):
                 return (await store.ask(Store.memories_since, -1)).memories
         return await store.ask(Store.memories)
+
+    async def _key_there(self, user: UUID, category: Category, key: str) -> str:
+        """The key itself, or the spelling of it under which something is kept. To write one thing, nobody waits for all
+        to be read."""
+        if self._live.sessions(user):
+            known = [memory.key for memory in self._live.of(user) if memory.category is category]
+            return next(iter(meant(key, known, loosely=False)), key)
+        store = self._store_of(user)
+        for spelling in (key, *spellings(key)):
+            if await store.ask_in_order(Store.retrieve, category, spelling):
+                return spelling
+        return key
 
     def _store_of(self, user: UUID) -> PersonalStore:
         return self._loops.here().client.of(user)

@@ -16,29 +16,12 @@ from memory.records import STATEMENT_KEY
 _OWNERS = frozenset("user users my our the person persons current".split())
 # What our table calls by another name (`memory.language.named_facts`).
 _USUAL = {
-    "timezone": "time_zone",
-    "full_name": "name",
-    "city": "home_city",
-    "city_of_residence": "home_city",
-    "date_of_birth": "birthday",
-    "birth_date": "birthday",
-    "birthdate": "birthday",
-    "phone_number": "phone",
-    "email_address": "email",
-    "e_mail": "email",
-    "occupation": "job",
-    "profession": "job",
+    **dict.fromkeys(("date_of_birth", "birth_date", "birthdate"), "birthday"),
+    **{"timezone": "time_zone", "full_name": "name", "city": "home_city", "city_of_residence": "home_city"},
+    **{"phone_number": "phone", "e_mail": "email", "email_address": "email", "occupation": "job", "profession": "job"},
 }
 _BRITISH = re.compile(r"(?<![a-z])(fav|col|neighb|flav|behavi|hum|hon|lab|rum|harb|arm)our")
-_SPELLED = {
-    "fav": "favorite",
-    "grey": "gray",
-    "centre": "center",
-    "theatre": "theater",
-    "mum": "mother",
-    "mom": "mother",
-    "dad": "father",
-}
+_SPELLED = {"fav": "favorite", "grey": "gray", "centre": "center", "mum": "mother", "mom": "mother", "dad": "father"}
 _ARTICLES = frozenset("a an the of".split())
 # Between such words the order tells: "trip_from_rome_to_oslo".
 _DIRECTIONS = frozenset("from to for by before after than in on at with without not no".split())
@@ -52,7 +35,7 @@ def american(low: str) -> str:
 def canonical_key(key: str) -> str:
     """The key in snake_case, American spelling, and without an owner; as it is where nothing would be left of it.
 
-    The key of an unnamed statement stays as it is. A canonical key is its own canonical key.
+    The key of an unnamed statement stays as it is.
     """
     if key.startswith(STATEMENT_KEY):
         return key
@@ -61,6 +44,13 @@ def canonical_key(key: str) -> str:
         del words[0]
     name = "_".join(words)
     return _USUAL.get(name, name) or key
+
+
+def spellings(key: str) -> list[str]:
+    """The likeliest other keys of the same, for who cannot look at all that are there."""
+    canonical = canonical_key(key)
+    british = re.sub(_BRITISH.pattern.replace("our", "or"), r"\1our", canonical)
+    return [one for one in (canonical, british, f"user_{canonical}", f"my_{canonical}") if one != key]
 
 
 def meant(key: str, known: Iterable[str], *, loosely: bool = True) -> list[str]:

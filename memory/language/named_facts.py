@@ -1,4 +1,5 @@
-"""Named facts: which statements say something of which there is one current value, and what it is called.
+"""What a statement is about: which kind of thing it says, and which named fact, if any: something of which there is one
+current value.
 
 A named fact has a key, and the same key said again replaces it: that is how "I moved to Porto" ends "I live in Rome".
 So a wrong key destroys a fact, while a missing one only leaves a statement unnamed: it is kept beside what it changes,
@@ -49,6 +50,12 @@ def named(statement: str) -> Named | None:
         for match in filter(None, (pattern.fullmatch(form) for pattern in patterns))
     )
     return next(filter(None, found), None)
+
+
+def categorise(statement: str) -> Category:
+    """Which kind of memory a statement is; FACT where no rule says more."""
+    form = without_fillers(plain(statement))
+    return next((category for category, rule in _CATEGORIES if rule.search(form)), Category.FACT)
 
 
 def called(answer: str) -> Named | None:
@@ -104,7 +111,7 @@ def _slug(thing: str) -> str:
 _WE = r"(?:i|we|my \w+ and i|\w+ and i)"
 _V = r"(?P<value>.+?)"
 _D = r"(?P<denied>.+?)(?: any more)?"
-_PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|together|for|after) .*)?"
+_PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|together|for|after|from|in|on|by) .*)?"
 _THING = r"(?P<thing>(?!(?:things?|parts?|ones?|ways?|memory|moment|time)\b)[a-z][\w-]*(?: [a-z][\w-]*){0,2}?)"
 _FAVORITE = rf"(?:my|our) (?:new |current |all time )?favorite {_THING}(?: of all time| ever)?"
 _MARITAL = r"(?:married|single|divorced|engaged|widowed)"
@@ -196,3 +203,31 @@ _TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
 _RULES = [(key, fits, [re.compile(pattern) for pattern in patterns]) for key, fits, *patterns in _TABLE]
 _PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation, time_zones.is_time_zone)
 _FACTS = {key for key, *_ in _TABLE if "{" not in key}
+
+# -- categories
+
+_MORE = {"spouse", "parent", "children", "grandparent", "grandkid", "in-law"}
+# "My doctor told me to rest" is a fact.
+_PERSONS = "|".join(
+    (plausible.ONE_OF_EACH | plausible.MANY_OF_EACH | plausible.SAME_RELATIVE.keys() | _MORE) - {"doctor"}
+)
+# Patterns of plain forms without fillers, each with or without an s behind it. The first rule that matches decides, so
+# the telling words come before the general ones: "i want to visit my sister" is a goal, "my sister lives in rome" a
+# relationship.
+_KINDS = {
+    Category.PREFERENCE: "favorite|call me|(?:i|we) (?:would )?(?:much )?(?:prefer|rather)"
+    "|(?:i|we) (?:hate|dislike|can not stand|do not (?:like|enjoy|eat|drink))",
+    Category.GOAL: "my (?:goal|dream|aim|ambition)|(?:i|we) (?:want|hope|wish|aim|try) to"
+    "|(?:i am|we are) (?:trying|hoping|working|learning) (?:to|on|how)",
+    Category.PLAN: r"(?:i am|we are) (?:going|planning|about) to|(?:i|we) will \w+|(?:i|we) (?:plan|intend) to"
+    "|next (?:week|month|year|summer|winter|spring|weekend)|tomorrow",
+    Category.INTEREST: "(?:i|we) (?:love|like|enjoy|adore|collect|play)|hobby|hobbie"
+    "|(?:i am|we are) (?:interested in|into|fond of|passionate about)",
+    Category.OPINION: "(?:i|we) (?:do not )?(?:think|believe|feel|find|reckon|guess|doubt)|in my (?:opinion|view)",
+    Category.RELATIONSHIP: rf"(?:my|our|(?:i|we) have) (?:\w+ ){{0,2}}(?:{_PERSONS})"
+    "|(?:married|engaged|divorced) (?:to|from)",
+    Category.EXPERIENCE: "(?:i|we) (?:once )?(?:went|visited|saw|met|tried|learned|learnt|grew up|travell?ed|studied"
+    "|used to|was in|were in|have (?:been|seen|met|tried|done))"
+    "|yesterday|last (?:week|month|year|night|summer|winter|spring|weekend)",
+}
+_CATEGORIES = [(category, re.compile(rf"\b(?:{pattern})s?\b")) for category, pattern in _KINDS.items()]

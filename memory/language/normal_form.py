@@ -60,7 +60,8 @@ _WHEN = (
     r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
 )
 _LEAD = re.compile(
-    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i told you|as i said|you know|by the way|in fact|to be honest"
+    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i (?:said|told you)|as (?:i said|you know)|good news|you know"
+    r"|by the way|in fact|to be honest"
     r"|in real life|in reality|seriously|for real|(?:jokes|joking|kidding) aside|kidding|scratch that|correction"
     r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
     + _WHEN

@@ -28,7 +28,7 @@ _OCCUPATIONS = _words("""
 """)
 _NO_TRADE = _words("""
     not no my your his her our their good great bad terrible big slow fast amateur hobby aspiring former wannabe born
-    natural excellent poor awful better best decent real would-be retired
+    natural excellent poor awful better best decent real would-be retired walking armchair
 """)
 _COUNTRIES_WITH_THE = _words("netherlands uk us usa states kingdom philippines bronx hague emirates bahamas gambia")
 _NO_NAMES = _words("""

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 
 from livekit import blingfire
 
-from memory.language.categorise import categorise
 from memory.language.frame import Frame, own_words
-from memory.language.named_facts import Named, called, named, takes_any_value
+from memory.language.named_facts import Named, called, categorise, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
@@ -59,14 +58,6 @@ _JOINT = re.compile(
 # What cannot stand alone, because it points back into its sentence.
 _POINTS_BACK = re.compile(
     r"(?i)\b(?:its?|that|this|there|them|they|him|he|her|she|ones?|so|too|both|either|neither|else|same|instead)\b"
-)
-# "if I get the job, I live in Rome", "she said, my name is Ann": the second clause holds only with the first.
-_CONDITION = re.compile(
-    r"(?i)^(?:if|when|whenever|unless|until|suppose|imagine|once|as soon as|maybe|perhaps|before|in case)\b"
-)
-_REPORTS = re.compile(
-    r"(?i)\b(?:said|says?|saying|told \w+|tells \w+|thinks?|thought|believes?d?|asked|like|claims?|heard|wrote"
-    r"|dream\w*|pretend\w*|wish|wished|means?|sings?)$"
 )
 _OWN = Frame()
 _MAX_CLAUSES = 8
@@ -231,13 +222,7 @@ def _cut(words: str) -> list[str]:
     """The parts that it might be cut into, with what joins them in between."""
     pieces = _JOINT.split(words) if len(words) <= MAX_STATEMENT_CHARACTERS else [words]
     texts = [part.strip(" ,;") for part in pieces[::2]]
-    whole = (
-        len(texts) > _MAX_CLAUSES
-        or not all(texts)
-        or any(map(_CONDITION.match, texts))
-        or any(map(_REPORTS.search, texts[:-1]))
-    )
-    return [words] if whole else pieces
+    return pieces if len(texts) <= _MAX_CLAUSES and all(texts) else [words]
 
 
 def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Statement | None:

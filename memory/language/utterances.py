@@ -19,7 +19,7 @@ SILENCE_SECONDS = 8.0
 _HEARD_SECONDS, _HEARD_IN_A_SENTENCE_SECONDS = 1.0, 2.5
 
 _OPEN = re.compile(
-    r"(?:[,;:…–—-]|\.\.\.)\s*$"
+    r"(?:[,;:…–—、，،；：-]|\.\.\.)\s*$"
     r"|\b(?:a|an|the|my|our|your|is|are|was|were|am|and|or|but|because|with|of|to|from|for|in|at|by|on|called|named|i"
     r"|um+|uh+)[\s.…,–—-]*$",
     re.IGNORECASE,

@@ -55,23 +55,17 @@ _SMALL_TALK = re.compile(
 # A sentence of nothing but these says hello, goodbye, thanks, yes, no, or that somebody thinks.
 _FILLERS = frozenset(
     """
-    hello hi hey hiya good morning afternoon evening night bye goodbye cheers thanks thank you very
-    much a lot so please yes yeah yep yup no nope nah ok okay sure right well alright all exactly
-    maybe perhaps oh ah aha uh huh um hm hmm hmmm mhm mm erm er wow great cool nice fine there sorry
-    and again to scratch that wait correction is
-    hallo guten morgen tag abend danke bitte ja nein tschüss genau doch ähm
-    hola buenos días buenas tardes noches muchas gracias por favor sí si adiós vale claro
-    bonjour bonsoir salut merci oui non beaucoup d'accord euh voilà au revoir
-    ciao buongiorno buonasera grazie prego certo arrivederci
-    olá oi bom dia boa tarde noite obrigado obrigada sim não tchau claro
-    привет здравствуйте спасибо да нет пока хорошо ладно ага
-    cześć dzień dobry dziękuję tak nie dobrze
-    merhaba selam teşekkürler teşekkür ederim evet hayır tamam
-    नमस्ते धन्यवाद शुक्रिया हाँ हां जी नहीं अच्छा ठीक है
-    مرحبا شكرا نعم لا حسنا السلام عليكم
-    你好 您好 谢谢 好 好的 是 是的 不 不是 嗯 再见
-    こんにちは おはよう ありがとう ありがとうございます はい うん いいえ えっと
-    안녕하세요 감사합니다 네 아니요
+    hello hi hey hiya good morning afternoon evening night bye goodbye cheers thanks thank you very much a lot so
+    please yes yeah yep yup no nope nah ok okay sure right well alright all exactly maybe perhaps oh ah aha uh huh
+    um hm hmm hmmm mhm mm erm er wow great cool nice fine there sorry and again to scratch that wait correction is
+    hallo guten morgen tag abend danke bitte ja nein tschüss genau doch ähm hola buenos días buenas tardes noches
+    muchas gracias por favor sí si adiós vale claro bonjour bonsoir salut merci oui non beaucoup d'accord euh voilà
+    au revoir ciao buongiorno buonasera grazie prego certo arrivederci olá oi bom dia boa tarde noite obrigado
+    obrigada sim não tchau claro привет здравствуйте спасибо да нет пока хорошо ладно ага cześć dzień dobry dziękuję
+    tak nie dobrze merhaba selam teşekkürler teşekkür ederim evet hayır tamam नमस्ते धन्यवाद शुक्रिया हाँ हां जी
+    नहीं अच्छा ठीक है مرحبا شكرا نعم لا حسنا السلام عليكم 你好 您好
+    谢谢 好 好的 是 是的 不 不是 嗯 再见 こんにちは おはよう ありがとう ありがとうございます
+    はい うん いいえ えっと 안녕하세요 감사합니다 네 아니요
     """.split()
 )
 _NOISE = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|[♪♫][^♪♫]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memory.language.categorise import categorise
+from memory.language.named_facts import categorise
 from memory.records import Category, CategoryError
 
 EXAMPLES = {

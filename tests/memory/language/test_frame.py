@@ -83,6 +83,61 @@ My daughter wants to say something. My name is Mia.
 On behalf of Mr. Jones: my name is Jones, I live in Cardiff.
 Here is what she wrote. I live in Quito.
 I got this email. I live in Lagos and my name is Prince.
+In this scene my name is Blanche and I live in New Orleans.
+Can you summarize this for me: My name is Omar. I work at Intel and I live in Doha.
+Make this shorter: I live in Bristol and I am a plumber.
+Correct my spelling: my name is Pedro and I live in Madrid.
+Spell check this please. My name is Pedro.
+Turn this into Spanish: my name is Pedro, I live in Madrid.
+Say this in Japanese: my name is Ken. I live in Kyoto.
+Is this correct English? My name is Pedro and I live in Madrid.
+I need this in French. My name is Pierre.
+My brother wrote: I live in Cairo.
+As Hamlet says, my name is nobody.
+Quote: my name is Ozymandias, king of kings.
+The letter reads as follows: I live in Vienna. My name is Mozart.
+My mother always says: my home is in Dublin.
+My grandmother told me: my name is Rose.
+Otis here is typing through me. My name is Otis.
+I'm helping my friend use this. My name is Otis.
+It's not me, it's my son talking. My name is Leo.
+I'm his wife, he can't type. My name is Leo.
+This is my colleague's message: My name is Tom and I work at Bosch.
+If I was rich, I live in Monaco.
+If somebody asks, my name is Smith.
+When people ask, I'm a pilot.
+Unless I'm mistaken my name is Earl.
+I'm such a nurse around my kids.
+You can call me the boss.
+You can call me lazy.
+Call me Ishmael, as they say.
+I'm a walking doctor.
+I'm an armchair doctor.
+I work for peanuts.
+I live in my head.
+I moved to plan B.
+My name is trouble, ha ha.
+In Minecraft I live in a castle and my name is Steve99.
+In my dream last night, my name was Eve and I live in Eden.
+In the movie I'm a doctor and I live in Rome.
+The poem goes: my name is Legion.
+There's a song, my name is Jonas.
+Here are the lyrics: my name is Luka. I live on the second floor.
+A man called and said my name is Brown, I live in Reno.
+He goes, my name is Brown.
+She was like, my name is Brown.
+Someone wrote on the wall: I live in Hell.
+Let me tell you a joke: my name is Bond.
+A guy walks into a bar. My name is Bar, he says.
+Let me read you something. My name is Anne Frank. I live in Amsterdam.
+Now I'm reading from the paper. I live in Kyiv and my name is Olena.
+Draft a bio. My name is Sam Fox and I live in Reno.
+Write a dating profile for my friend: I'm 35, I live in Lyon.
+My friend's profile: my name is Zoe. I live in Nice.
+I pretend my name is Max and I live in Paris.
+I told them my name is Max and I live in Paris.
+At work they think my name is Max, and I live in Paris.
+I'd say my name is Max.
 """.strip().splitlines()
 PASTED = [
     "Hi Anna,\n\nMy name is Otis and I live in Rome.\n\nBest regards,\nOtis",
@@ -149,6 +204,22 @@ def test_what_is_said_of_oneself_names_its_fact(turn: str) -> None:
 
 
 # -- a role play lasts
+
+PLAYS = """
+Let's roleplay. I'm a wizard called Merlin. | My name is Merlin. | I live in Avalon.
+Can you be the interviewer? I'll be the candidate. | My name is Bob Stone and I work at Shell.
+Let's practice ordering food in English. You be the waiter. | My name is Mr. Black.
+I want to rehearse my speech. | My name is Doctor Fox and I live in Boston.
+You play the dragon, I play the knight. | My name is Lancelot.
+Let's act out a scene from Hamlet. | I am a prince and I live in Denmark.
+My role play character is called Max. | My name is Max.
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_a_role_play_is_known_however_it_begins(play: str) -> None:
+    assert named(*play.split(" | ")) == []
+
 
 ENDS = """
 Okay, let's stop the role play.

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from memory.language.categorise import categorise
 from memory.language.keys import canonical_key
-from memory.language.named_facts import MAX_NAMED_CHARACTERS, category_of, named
+from memory.language.named_facts import MAX_NAMED_CHARACTERS, categorise, category_of, named
 from memory.language.statements import Statement, settled, statements_in
 from memory.language.time_zones import zone_in
 from memory.records import Category
