@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from memory.curation.summary import extracted_summary
+from memory.language.private.masking import MASK
 from memory.language.statements import Statement, statements_in
 from memory.language.utterances import continued
 from memory.recall.brief import brief
@@ -445,6 +446,11 @@ class SessionMemory(OpenSession):
         if is_time and self._sums_up and self._summary_is_due:
             self._summary_is_due, self._summed_up_at = False, monotonic()
             self._write_summary(extracted_summary(self._stated))
+
+    def unsay(self, words: Collection[str]) -> None:
+        """What they stated in these words stands in no summary any more. Never waits."""
+        self._stated = deque((each for each in self._stated if each not in words), _LAST_STATEMENTS)
+        self._write_summary(extracted_summary(self._stated) or MASK)
 
     def _write_summary(self, summary: str) -> None:
         if self._start and summary:
