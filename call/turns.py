@@ -131,22 +131,24 @@ def privately(remembering: SessionMemory, services: Services, turn: Turn) -> Hea
     if said and heard.taken_back == said.id:
         remembering.unsettled = None
     elif heard.taken_back and remembering.remembered:
-        task = asyncio.create_task(take_back(services.memory, heard.taken_back))
+        task = asyncio.create_task(take_back(services.memory, remembering, heard.taken_back))
         remembering.taking_back.add(task)
         task.add_done_callback(remembering.taking_back.discard)
     return heard
 
 
-async def take_back(memory: MemoryManager, utterance: str) -> None:
+async def take_back(memory: MemoryManager, remembering: SessionMemory, utterance: str) -> None:
     """Forget what is remembered of an utterance, by the id of its first turn. What it had replaced holds again."""
     try:
-        for told in [known for known in await memory.amemories() if known.source == utterance]:
-            name = (told.category, told.key)
-            before = [one.memory for one in await memory.apast() if (one.memory.category, one.memory.key) == name]
+        told = [known for known in await memory.amemories() if known.source == utterance]
+        remembering.unsay({known.value for known in told})
+        for known in told:
+            name = (known.category, known.key)
+            before = [one.memory.value for one in await memory.apast() if (one.memory.category, one.memory.key) == name]
             await memory.aforget(*name)
             if before:
-                await memory.astore(*name, before[-1].value)
-    except StoreError as error:
+                await memory.astore(*name, before[-1])
+    except (StoreError, SessionClosed) as error:
         log.error("[MEMORY FAILED] what was taken back is not forgotten: %s", error)
 
 

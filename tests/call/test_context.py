@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from livekit.agents.llm.chat_context import Instructions
 from livekit.plugins import openai
 
 from call.context import Chunk, InShort, Refusals, for_model
+from memory.language.private.discretion import Discretion
 from voice.failure import CONNECT, patiently
 
 STANDING = "lk.agent_task.instructions"
@@ -372,3 +374,28 @@ async def test_a_model_of_a_short_memory_answers_from_the_turn_alone_and_recover
         await say(session, "hi")
     assert talker.apologies == 0
     assert len(model.asked[-1]) > 20, "nothing was lost for good"
+
+
+# -- secrets
+
+
+def test_a_secret_is_shown_in_its_own_turn_alone() -> None:
+    ctx = history("u my PIN is 4821", "a Your PIN is 4821.", "t the PIN is 4821", "u my card's PIN is 9911, say it")
+    told = str(
+        sent(ctx, brief=lambda *_: "<memory>\n- FACT pin: My PIN is 7777\n</memory>", masked=Discretion().masked)
+    )
+    assert "9911" in told
+    assert not any(pin in told for pin in ("4821", "7777"))
+    assert told.count("•••") == 4
+
+
+def test_nor_is_one_shown_that_is_too_old_to_be_sent_word_by_word() -> None:
+    lines = [line for n in range(60) for line in (f"u my PIN is {4000 + n}", "a Fine.")]
+    told = str(sent(history(*lines, "u hello"), masked=Discretion().masked))
+    assert "•••" in told and not re.search(r"40\d\d", told)
+
+
+def test_the_framework_s_own_history_stays_as_it_is() -> None:
+    ctx = history("u my PIN is 4821", "a Fine.", "u hello")
+    sent(ctx, masked=Discretion().masked)
+    assert "4821" in str(ctx.items)

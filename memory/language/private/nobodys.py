@@ -44,6 +44,7 @@ _INVENTED = frozenset(
     untertitel im auftrag des zdf für funk
     untertitel der amara.org-community
     untertitelung des zdf
+    untertitelung des zdf für funk
     untertitelung aufgrund der amara.org-community
     untertitelung im auftrag des zdf
     vielen dank fürs zuschauen

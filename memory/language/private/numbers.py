@@ -37,7 +37,7 @@ _LONGEST_CARD = 19
 _SHORTEST_CARD = 14
 
 # As it is written and as it is spelled out: "N L 91 A B N A 04 17 16 43 00".
-_IBAN = re.compile(r"(?<![^\W_])[A-Z][ -]?[A-Z][ -]?\d[ -]?\d(?:[ -]?[A-Z0-9]){11,30}(?![^\W_])", re.IGNORECASE)
+_IBAN = re.compile(r"(?<![0-9A-Z])[A-Z][ -]?[A-Z][ -]?\d[ -]?\d(?:[ -]?[A-Z0-9]){11,30}(?![0-9A-Z])", re.IGNORECASE)
 _SHORTEST_IBAN = 15
 
 
@@ -70,7 +70,7 @@ _FORMS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     # the British one has a form and no checksum
     (r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?: ?\d\d){3} ?[A-D]", _has_no_checksum),
 )
-_IDS = [(re.compile(rf"(?<![\w-]){form}(?![\w-])", re.IGNORECASE), check) for form, check in _FORMS]
+_IDS = [(re.compile(rf"(?<![0-9A-Z-]){form}(?![0-9A-Z-])", re.IGNORECASE), check) for form, check in _FORMS]
 
 
 def secret_numbers(text: str) -> Iterator[Span]:
