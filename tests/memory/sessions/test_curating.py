@@ -177,7 +177,7 @@ async def test_what_ended_is_past_and_can_be_brought_back(backend: Backend) -> N
             return answer(entry(request["statements"][-1]["id"], ends=[id_of(request, "wohne in Rom")]))
 
         here.model.script = ends_it_again
-        await here.say(*(f"something else in Rom, number {n}" for n in range(8)))
+        await here.say("the museums of Rom are full", *(f"this is story number {n}" for n in range(8)))
         await soon(lambda: len(here.model.requests) > 1, "the next request")
         await asyncio.sleep(0.05)
         assert "wohne in Rom" in str(here.model.requests[-1]["earlier"])
