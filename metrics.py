@@ -6,6 +6,7 @@ Jobs are processes of their own: without the directory, only what the main proce
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
@@ -56,6 +57,16 @@ EMBEDDING_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
 )
 
+CURATION_REQUESTS = Counter(
+    "rapport_curation_requests", "Times that a model was asked to put in order what was said", ["how"]
+)
+CURATION_TOKENS = Counter("rapport_curation_tokens", "Tokens that this took, where the model tells", ["how"])
+CURATION_SECONDS = Histogram(
+    "rapport_curation_seconds",
+    "How long a call's curators took in all; no turn waits for them",
+    buckets=(0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0),
+)
+
 
 def measure_store(call: str, seconds: float, answered: bool) -> None:
     STORE_SECONDS.labels(call).observe(seconds)
@@ -65,3 +76,12 @@ def measure_store(call: str, seconds: float, answered: bool) -> None:
 
 def measure_embedding(seconds: float, succeeded: bool) -> None:
     EMBEDDING_SECONDS.labels("vectors" if succeeded else "none").observe(seconds)
+
+
+def count_curation(spent: Mapping[str, float]) -> None:
+    """One call's, as `Curating.report` tells it."""
+    CURATION_REQUESTS.labels("believed").inc(spent["requests"] - spent["refused"])
+    CURATION_REQUESTS.labels("refused").inc(spent["refused"])
+    CURATION_TOKENS.labels("spent").inc(spent["tokens"])
+    if spent["requests"]:
+        CURATION_SECONDS.observe(spent["seconds"])

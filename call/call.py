@@ -16,7 +16,7 @@ from call.assistant import Assistant
 from call.clock import Clock
 from call.console import show_memories
 from call.prompts import FIRST_GREETING, GOODBYES
-from call.services import Services
+from call.services import Services, has_curator
 from call.turns import keep_turns, summarise
 from identity import Binding
 from memory.language.frame import Frame
@@ -49,6 +49,8 @@ class Call:
         self._memory: SessionMemory | None = None
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
+        self._curates = False
+        """Whether a model puts in order what they say."""
         self._curating: Curating | None = None
         self._report = SessionReport()
         self._tasks = Tasks()
@@ -70,7 +72,7 @@ class Call:
         session = voice.session
         self._silence = SilenceWatch(session, self._settings.room.idle_timeout)
         self._report.follow(session)
-        acquaintance = await acquainting
+        self._curates, acquaintance = await asyncio.gather(has_curator(self._services.settings, voice), acquainting)
         if ctx.is_fake_job():
             remembering.observers.append(show_memories(session))
         clock = Clock(
@@ -78,7 +80,7 @@ class Call:
             told=partial(remembering.fact, "time_zone"),
             shown=partial(shown_by, ctx.room, caller, "timezone"),
         )
-        if self._services.settings.curates and user.remembered:
+        if self._curates and user.remembered:
             self._curating = remembering.curated_by(voice.ask, lambda: clock.zone)
         keep_turns(session, remembering, self._services, self._curating)
         assistant = Assistant(self._services, self._binding, acquaintance, remembering, clock, voice.apology.say)
@@ -165,9 +167,11 @@ class Call:
         orderly: list[Coroutine[Any, Any, None]] = []
         if self._curating:
             orderly.append(self._curating.finish(SHUTDOWN_SECONDS))
-        if self._voice and self._settings.curates and self._settings.memory.transcript_retention_days:
+        if self._voice and self._curates and self._settings.memory.transcript_retention_days:
             orderly.append(summarise(self._voice, remembering, SHUTDOWN_SECONDS))
-        await asyncio.gather(*orderly)
+        await asyncio.gather(*orderly, return_exceptions=True)  # without it, it is kept as well
+        if self._curating:
+            metrics.count_curation(self._curating.report())
         metrics.WRITES_WAITING.set(await remembering.end(reason, SHUTDOWN_SECONDS))
 
     def _facts(self, reason: str) -> dict[str, object]:

@@ -17,12 +17,9 @@ from metrics import MetricsSettings
 from room.participant import RoomSettings
 from room.rescue import RescueSettings
 from voice.session import Prepared, Voice, embeddings_client, prepare
-from voice.settings import VoiceNotConfigured, VoiceSettings
+from voice.settings import VoiceNotConfigured, VoiceSettings, is_on_this_machine
 
 log = logging.getLogger("rapport")
-
-OFFLINE_TOY = "offline-rules"
-"""What the models that need no key call the rules that stand in for a language model."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +33,6 @@ class Settings:
     rescue: RescueSettings = field(default_factory=RescueSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
-
-    @property
-    def curates(self) -> bool:
-        """Does a language model put in order what people say, and sum their conversations up?"""
-        how = self.memory.memory_extraction
-        return how == "llm" or (how == "auto" and self.voice.llm_model != OFFLINE_TOY)
 
 
 @dataclass(frozen=True)
@@ -73,6 +64,18 @@ def services_of(settings: Settings) -> Services:
         measure_embedding=metrics.measure_embedding,
     )
     return Services(settings, memory)
+
+
+async def has_curator(settings: Settings, voice: Voice) -> bool:
+    """Does a language model put in order what people say, and sum their conversations up? With `auto` it does where
+    there is one, and what stands in for one in the terminal is none."""
+    if settings.memory.memory_extraction != "auto":
+        return settings.memory.memory_extraction == "llm"
+    try:
+        _, url = settings.voice.endpoint("llm")
+    except VoiceNotConfigured:  # a speech-to-speech model talks
+        return False
+    return not (is_on_this_machine(url) and await voice.is_toy())
 
 
 def open_embedder(settings: Settings) -> Embedder | None:

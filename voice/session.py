@@ -27,6 +27,11 @@ from voice.settings import Part, VoiceNotConfigured, VoiceSettings
 # first audio after 1081 ms instead of 691 ms.
 VAD_MIN_SILENCE = 0.25
 
+TOY = "offline-rules"
+"""What `offline/` calls its rules."""
+TOY_SECONDS = 1.0
+"""For a server on this machine to say which models it has, while the store is asked who has come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -87,6 +92,15 @@ class Voice:
             if piece.usage:
                 spent(int(piece.usage.total_tokens))
         return "".join(answer)
+
+    async def is_toy(self) -> bool:
+        """Do rules stand in for the language model, as they do where there is no key? Its server says so."""
+        try:
+            async with asyncio.timeout(TOY_SECONDS):
+                models = await self._client("llm").models.list()
+        except (TimeoutError, openai_sdk.OpenAIError, httpx2.HTTPError):
+            return False
+        return any(model.id == TOY for model in models.data)
 
     async def given_up(self) -> None:
         """Returns when no model of this session will answer any more, and the person was told so. A pipeline asks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -78,3 +79,8 @@ class VoiceSettings(BaseSettings):
         """The part's own key without blanks around it; empty if it has none."""
         key: SecretStr | None = getattr(self, f"{part}_api_key")
         return key.get_secret_value().strip() if key else ""
+
+
+def is_on_this_machine(url: str | None) -> bool:
+    """Does the URL of a server name this machine?"""
+    return bool(url) and urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")

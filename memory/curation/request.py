@@ -76,16 +76,16 @@ def near(memory: Memory, index: RecallIndex) -> list[Memory]:
 
 
 def batch_of(new: Sequence[Memory], nearest: Iterable[Memory], index: RecallIndex) -> Batch:
-    """These statements with what is named, what was said just before them, and what is `nearest` to each."""
+    """These statements with what is named, what was said before them, and what is `nearest` to each."""
     sent = {(memory.category, memory.key) for memory in new}
     named = [one for one in index.latest() if not one.key.startswith(STATEMENT_KEY)]
-    before = islice((one for one in index.latest() if one.said_at < new[0].said_at), _NEAREST)
+    latest = [one for one in islice(index.latest(), MOST_STATEMENTS + MOST_NEAR) if one.said_at < new[0].said_at]
     names = {canonical_key(one.key): (one.category, one.key) for one in reversed(named)}
     earlier = {(one.category, one.key): one for one in named[:MOST_NAMED]}
-    others = {(one.category, one.key): one for one in (*before, *nearest)}
-    earlier |= dict(islice(((name, one) for name, one in others.items() if name not in earlier), MOST_NEAR))
-    not_new = (one for name, one in earlier.items() if name not in sent)
-    return Batch(new, sorted(not_new, key=lambda one: one.said_at), names)
+    others = {(one.category, one.key): one for one in (*latest[:_NEAREST], *nearest, *latest)}
+    near = ((name, one) for name, one in others.items() if name not in sent | earlier.keys())
+    earlier = {name: one for name, one in earlier.items() if name not in sent} | dict(islice(near, MOST_NEAR))
+    return Batch(new, sorted(earlier.values(), key=lambda one: one.said_at), names)
 
 
 def messages(batch: Batch, zone: tzinfo | None) -> list[dict[str, str]]:

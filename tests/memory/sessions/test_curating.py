@@ -36,6 +36,8 @@ from tests.memory.stores.contract import BACKENDS, Backend
 FACT = Category.FACT
 SLOW = replace(HASTE, curation_silence=60.0)
 PATIENT = replace(HASTE, curation=10.0)
+WHOLE = replace(HASTE, curation_silence=1.0)
+"""So long that all is written, over a network too, before a curator is asked."""
 CHANGES = json.loads((Path(__file__).parents[1] / "language" / "fixtures" / "fact_changes.json").read_text("utf-8"))
 SMALL_TALK = ["the weather is odd today", "my train was late", "somebody is mowing the lawn"]
 
@@ -159,7 +161,7 @@ async def test_a_database_without_curation_is_asked_once(
 
 
 async def test_what_ended_is_past_and_can_be_brought_back(backend: Backend) -> None:
-    async with call(backend.open, Model(names_the_home)) as here:
+    async with call(backend.open, Model(names_the_home), timing=WHOLE) as here:
         await here.say("Ich wohne in Rom", *SMALL_TALK, "Ich bin nach Porto gezogen")
         await soon(lambda: here.live.fact("home_city"), "the city to have its name")
         assert "Ich wohne in Rom" not in here.live.brief("Rom")
@@ -175,7 +177,7 @@ async def test_what_ended_is_past_and_can_be_brought_back(backend: Backend) -> N
             return answer(entry(request["statements"][-1]["id"], ends=[id_of(request, "wohne in Rom")]))
 
         here.model.script = ends_it_again
-        await here.say(*(f"something else in Rom, number {n}" for n in range(8)))
+        await here.say("the museums of Rom are full", *(f"this is story number {n}" for n in range(8)))
         await soon(lambda: len(here.model.requests) > 1, "the next request")
         await asyncio.sleep(0.05)
         assert "wohne in Rom" in str(here.model.requests[-1]["earlier"])
@@ -216,10 +218,11 @@ async def test_what_was_set_aside_is_told_nowhere_stands_in_an_export_and_comes_
 async def test_another_device_hears_of_it_and_takes_nothing_for_forgotten(backend: Backend) -> None:
     heard: list[tuple[str, str]] = []
     async with (
-        call(backend.open, Model(names_the_home)) as here,
+        call(backend.open, Model(names_the_home), timing=WHOLE) as here,
         call(backend.open, Model(), thread="car", follow=False) as there,
     ):
         await here.say("Ich wohne in Rom", *SMALL_TALK)
+        await here.curating.finish(5)
         await there.live.catch_up()
         assert "Ich wohne in Rom" in there.live.brief("Rom")
         there.live.observers.append(lambda action, memory: heard.append((action, memory.value)))
