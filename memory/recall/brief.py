@@ -88,6 +88,8 @@ class _Block:
         self._lines: dict[int, tuple[Memory | Past, str]] = {}
         """By `id`, since what an index tells twice is the same object, and to hash one takes as long as a search of its
         words."""
+        self._said = set[tuple[str | None, str]]()
+        """From which turn, in which words: a fact may be all that its statement says, and is told by its name then."""
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
     def __contains__(self, told: Memory) -> bool:
@@ -97,8 +99,13 @@ class _Block:
         """Take it if the block stays within so many characters."""
         # most are too long for what is left: found out before anything is written or looked up
         shortest = min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS)
-        if self._length + shortest < up_to and memory not in self:
+        if self._length + shortest >= up_to or memory in self:
+            return
+        said = memory.source, memory.value
+        if memory.source is None or said not in self._said:
             self._add(memory, line(memory, self._zone), up_to)
+            if memory in self:
+                self._said.add(said)
 
     def add_past(self, past: Past, up_to: int) -> None:
         self._add(past, past_line(past, self._zone), up_to)
