@@ -9,7 +9,7 @@ from datetime import tzinfo
 from time import monotonic
 from typing import Any
 
-from memory.curation.check import TakesTooMuch, believed
+from memory.curation.check import believed
 from memory.curation.request import RESPONSE_FORMAT, Batch, messages
 from memory.records import Curation
 
@@ -73,8 +73,8 @@ class Curator:
         self._seconds = seconds
 
     async def curated(self, batch: Batch, zone: tzinfo | None) -> Curation:
-        """What is to be done about the batch. Where an answer would take away too much nothing is: the statements are
-        seen, and stay as they are. Raises `AnswerRefused`, `TimeoutError`, and whatever a model's client may raise."""
+        """What is to be done about the batch. Raises `AnswerRefused`, `TimeoutError`, and whatever a model's client may
+        raise."""
         began = monotonic()
         self.spent.requests += 1
         self.spent.refused += 1  # until it is not
@@ -83,9 +83,6 @@ class Curator:
                 answer = await self._ask(messages(batch, zone), RESPONSE_FORMAT, self.spent.more)
         finally:
             self.spent.seconds += monotonic() - began
-        try:
-            curation = believed(answer, batch)
-        except TakesTooMuch:
-            return Curation(batch.new)
+        curation = believed(answer, batch)
         self.spent.refused -= 1
         return curation

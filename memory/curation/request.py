@@ -42,8 +42,8 @@ For each statement answer:
   home_city, job, employer, birthday, marital_status, phone, email, favorite_color (favorite_<thing>), wife_name
   (<relation>_name), dog_name. Where a person can have many, the key names the one: allergy_peanuts, sister_anna,
   hobby_chess. Use a key that "earlier" has where the fact is about the same thing.
-- ends: ids of what does not hold any more, because this statement says so. Only what it says or what must follow: who
-  moved lives where they lived no more; who now likes tea may like coffee still.
+- ends: ids of what does not hold any more, because this statement says so, also where that has no key. Only what it
+  says or what must follow: who moved lives where they lived no more; who now likes tea may like coffee still.
 - worth: "nothing" if it says nothing about the person that could ever matter; "private" if the person did not mean it
   to be kept; otherwise "keep". In doubt "keep".
 

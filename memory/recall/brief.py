@@ -86,6 +86,8 @@ class _Block:
         self._lines: dict[int, tuple[Memory | Past, str]] = {}
         """By `id`, since what an index tells twice is the same object, and to hash one takes as long as a search of its
         words."""
+        self._said = set[tuple[str | None, str]]()
+        """From which turn, in which words: a fact may be all that its statement says, and is told by its name then."""
         self._length = len(_OPENING) + 1 + len(_CLOSING)
 
     def __contains__(self, told: Memory) -> bool:
@@ -98,8 +100,13 @@ class _Block:
             if room <= _SHORTEST_LINE:
                 break
             # most are too long for what is left: found out before anything is written or looked up
-            if min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS) < room and memory not in self:
+            if min(_SHORTEST_LINE + len(memory.value), _MAX_LINE_CHARACTERS) >= room or memory in self:
+                continue
+            said = memory.source, memory.value
+            if memory.source is None or said not in self._said:
                 self._add(memory, self._index.written(memory, self._zone, line), up_to)
+                if memory in self:
+                    self._said.add(said)
 
     def add_past(self, past: Iterable[Past], *, up_to: int) -> None:
         for one in past:

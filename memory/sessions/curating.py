@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import tzinfo
 from typing import Any
 
-from memory.curation.check import AnswerRefused
+from memory.curation.check import AnswerRefused, TakesTooMuch
 from memory.curation.curator import Ask, Budget, Curator
 from memory.curation.request import MOST_STATEMENTS, Batch, batch_of, near
 from memory.records import Curation, Memory
@@ -170,13 +170,12 @@ class Curating:
             curation = await self._curator.curated(batch, self._zone())
         except AnswerRefused as error:
             log.warning("[MEMORY CURATION] an answer was refused: %s", error)
-            if len(new) > 1:  # one of them may be why
+            if len(new) > 1 and not isinstance(error, TakesTooMuch):  # one of them may be why
                 self._most = len(new) // 2
                 self._waiting += len(new)
                 return
-            curation = Curation(new)
+            curation = Curation(new)  # they are seen, and stay as they are
         except Exception as error:  # whatever a model's client may raise; its text may quote what was said
-            self._waiting += len(new)
             self._fail(error)
             return
         self._most = MOST_STATEMENTS
@@ -207,6 +206,7 @@ class Curating:
             live.curated(user, done)
 
     def _fail(self, error: Exception) -> None:
+        self._waiting += 1
         self._budget.failed()
         self._rests_until = self._loop.time() + self._timing.curation_rest
         log.warning("[MEMORY CURATION] %s: nothing is lost, it is tried again", type(error).__name__)

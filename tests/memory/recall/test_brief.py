@@ -47,6 +47,17 @@ def test_a_line_says_when_what_kind_and_what() -> None:
     assert lines_of(told_of([said("blue")], "").text) == ["- 2026-11-21 PREFERENCE favorite_color: blue"]
 
 
+def test_a_fact_that_is_all_its_statement_says_is_told_once_by_its_name() -> None:
+    words = "Ich wohne in Rom"
+    statement = said(words, "user_input_1", FACT, source="item_1")
+    fact = said(words, "home_city", FACT, source="item_1")
+    again = said(words, "user_input_2", FACT, source="item_2", later=60)
+    assert lines_of(told_of([statement, fact, again], "Rom").text) == [
+        f"- 2026-11-21 FACT home_city: {words}",
+        f"- 2026-11-21 FACT user_input_2: {words}",
+    ]
+
+
 def test_the_limit_is_about_400_tokens() -> None:
     assert MAX_CHARACTERS == 1600
 

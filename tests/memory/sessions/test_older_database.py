@@ -18,7 +18,7 @@ from tests.stack.postgrest import PostgREST
 from tests.stack.postgrest import obtain as obtain_postgrest
 from tests.supabase.test_answers import store_at
 
-NEWER = ("vectors", "person_version")
+NEWER = ("vectors", "person_version", "curation")
 
 
 @pytest.fixture
