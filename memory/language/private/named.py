@@ -17,7 +17,7 @@ Span = tuple[int, int]
 # Codes by which a person shows who they are: a number of three digits and more.
 _PIN = r"""
     pin[- ]?(?:code|number|nummer|kod)|(?:sim )?pin|cvv2?|cvc2?|(?:card )?security code
-    card verification (?:code|number)|tan
+    card verification (?:code|number)|tan|code (?:for|of|to) (?:my |the |our )?(?:\w+ )?card
     geheimzahl|geheimnummer|kartenprüfnummer|pincode|beveiligingscode|code (?:pin|secret|confidentiel)|cryptogramme
     (?:código|codigo|número|clave) (?:pin|secret[oa]|de seguridad|de segurança)|codice (?:pin|segreto|di sicurezza)
     пин(?:[- ]?код)?|код безопасности|kod pin|pin kodu|pin[- ]?kod
@@ -33,7 +33,7 @@ _NUMBER = r"""
     bank account|routing number|sort code|iban|social security(?: number| no\.?)?|ssn|social insurance number
     national insurance(?: number| no\.?)?|national id(?:entity)?(?: card)?(?: number| no\.?)?
     id(?:entity)?(?: card)? (?:number|no\.?)
-    passport (?:number|no\.?)|driver'?s licen[cs]e(?: number| no\.?)?
+    passport(?: number| no\.?)?|(?<=my )social|driver'?s licen[cs]e(?: number| no\.?)?
     tax(?:payer)?(?: identification| file)? (?:id|number|no\.?)
     kontonummer|kreditkarte|(?:kreditkarten|karten)nummer|steuer(?:-?id|identifikationsnummer|nummer)
     sozialversicherungsnummer
@@ -84,7 +84,7 @@ def _names(*tables: str) -> str:
     lines = [line.strip() for table in tables for line in table.strip().splitlines()]
     anywhere = [line for line in lines if _UNSPACED.match(line)]
     words = [line for line in lines if line not in anywhere]
-    whole = rf"(?<![^\W_])(?:{'|'.join(words)})(?:'s)?(?![^\W\d_])"
+    whole = rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W\d_])"
     return rf"(?:{whole}|{'|'.join(anywhere)})" if anywhere else whole
 
 
@@ -94,7 +94,8 @@ _NAME = re.compile(
 # The one is the other. Without any such word the value has to follow at once.
 _IS = (
     r"(?:\s*(?:[:=：]|[-–—]\s)\s*|\s*(?:は|是|为|為|가|는|은)\s*"
-    r"|\s+(?:is|was|are|=|as|to|ist|lautet|heißt|war|est|c'est|es|era|é|è|это|является|to|هو|هي|är|jest)\s+"
+    r"|,?\s+(?:is|was|are|=|as|to|equals|used to be|has the number|ist|lautet|heißt|war|hat die nummer|est|c'est|es|era|é|è"
+    r"|это|является|هو|هي|är|jest)(?:\s*[:,=]\s*|\s+)"
     r"(?:(?:now|still|currently|just|simply|always|jetzt|aktuell"
     r"|ahora|agora|adesso|nu|теперь|الآن|the|die|der|le|la|el|il"
     r"|o|het|(?:the )?(?:number|code|word)s?)\s+)?"
@@ -117,6 +118,11 @@ def _before(value: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.,])(?P<value>{value}){_NUMBER_IS}(?:[^\W\d_][\w']*\s+){{0,3}}?$", re.IGNORECASE)
 
 
+# Said once more of the same: "my PIN was 1111, now it's 4821"; "it's 4821, my PIN".
+_IT_IS = re.compile(rf"\b(?:it'?s|it is|now)\s+(?:now\s+)?(?P<value>{_CODE})(?!\d)", re.IGNORECASE)
+_NAMED_AFTER = re.compile(
+    rf"(?<![\w.,])(?P<value>{_CODE}),\s*(?:that'?s |that is )?(?:my|our|mein|meine|mon|mi)\s+$", re.IGNORECASE
+)
 _AROUND_A_NAME = {"pin": (_after(_CODE), _before(_CODE)), "number": (_after(_ID), _before(_ID))}
 
 # A password is one word, or a few up to the end of the clause.
@@ -175,15 +181,16 @@ def named_secrets(text: str) -> Iterator[Span]:
 
 def _said_before(name: re.Match[str], text: str) -> list[Span | None]:
     if name.lastgroup in _AROUND_A_NAME:
-        found = _AROUND_A_NAME[name.lastgroup][1].search(text)
-        return [found.span("value")] if found else []
+        ways = [_AROUND_A_NAME[name.lastgroup][1], *([_NAMED_AFTER] if name.lastgroup == "pin" else [])]
+        return [found.span("value") for found in (pattern.search(text) for pattern in ways) if found]
     return [_password(found) for found in [_AS_PASSWORD.search(text)] if found]
 
 
 def _said_after(name: re.Match[str], text: str) -> list[Span | None]:
     if name.lastgroup in _AROUND_A_NAME:
         found = _AROUND_A_NAME[name.lastgroup][0].match(text)
-        return [found.span("value")] if found else []
+        again = _IT_IS.search(text, found.end()) if found and name.lastgroup == "pin" else None
+        return [each.span("value") for each in (found, again) if each]
     ways = (pattern.match(text) for pattern in (_PASSWORD_IS, _CODED, _HINDI))
     return [_password(found) for found in ways if found]
 
