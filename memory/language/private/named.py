@@ -16,8 +16,8 @@ Span = tuple[int, int]
 
 # Codes by which a person shows who they are: a number of three digits and more.
 _PIN = r"""
-    (?:sim )?pin|pin[- ]?(?:code|number|nummer|kod)|cvv2?|cvc2?|(?:card )?security code
-    card verification (?:code|number)|tan
+    pin[- ]?(?:code|number|nummer|kod)|(?:sim )?pin|cvv2?|cvc2?|(?:card )?security code
+    card verification (?:code|number)|tan|code (?:for|of|to) (?:my |the |our )?(?:\w+ )?card
     geheimzahl|geheimnummer|kartenprüfnummer|pincode|beveiligingscode|code (?:pin|secret|confidentiel)|cryptogramme
     (?:código|codigo|número|clave) (?:pin|secret[oa]|de seguridad|de segurança)|codice (?:pin|segreto|di sicurezza)
     пин(?:[- ]?код)?|код безопасности|kod pin|pin kodu|pin[- ]?kod
@@ -33,7 +33,7 @@ _NUMBER = r"""
     bank account|routing number|sort code|iban|social security(?: number| no\.?)?|ssn|social insurance number
     national insurance(?: number| no\.?)?|national id(?:entity)?(?: card)?(?: number| no\.?)?
     id(?:entity)?(?: card)? (?:number|no\.?)
-    passport (?:number|no\.?)|driver'?s licen[cs]e(?: number| no\.?)?
+    passport(?: number| no\.?)?|(?<=my )social|driver'?s licen[cs]e(?: number| no\.?)?
     tax(?:payer)?(?: identification| file)? (?:id|number|no\.?)
     kontonummer|kreditkarte|(?:kreditkarten|karten)nummer|steuer(?:-?id|identifikationsnummer|nummer)
     sozialversicherungsnummer
@@ -84,15 +84,18 @@ def _names(*tables: str) -> str:
     lines = [line.strip() for table in tables for line in table.strip().splitlines()]
     anywhere = [line for line in lines if _UNSPACED.match(line)]
     words = [line for line in lines if line not in anywhere]
-    whole = rf"(?<![^\W_])(?:{'|'.join(words)})(?:'s)?(?![^\W\d_])"
+    whole = rf"(?<![^\W_])(?:{'|'.join(words)})(?![^\W\d_])"
     return rf"(?:{whole}|{'|'.join(anywhere)})" if anywhere else whole
 
 
-_ANY = re.compile(_names(_PIN, _NUMBER, _PASSWORD), re.IGNORECASE)
+_NAME = re.compile(
+    rf"(?P<pin>{_names(_PIN)})|(?P<number>{_names(_NUMBER)})|(?P<password>{_names(_PASSWORD)})", re.IGNORECASE
+)
 # The one is the other. Without any such word the value has to follow at once.
 _IS = (
     r"(?:\s*(?:[:=：]|[-–—]\s)\s*|\s*(?:は|是|为|為|가|는|은)\s*"
-    r"|\s+(?:is|was|are|=|as|to|ist|lautet|heißt|war|est|c'est|es|era|é|è|это|является|to|هو|هي|är|jest)\s+"
+    r"|,?\s+(?:is|was|are|=|as|to|equals|used to be|has the number|ist|lautet|heißt|war|hat die nummer|est|c'est|es|era|é|è"
+    r"|это|является|هو|هي|är|jest)(?:\s*[:,=]\s*|\s+)"
     r"(?:(?:now|still|currently|just|simply|always|jetzt|aktuell"
     r"|ahora|agora|adesso|nu|теперь|الآن|the|die|der|le|la|el|il"
     r"|o|het|(?:the )?(?:number|code|word)s?)\s+)?"
@@ -104,20 +107,23 @@ _ID = r"(?:[A-Z]{0,3}[ -]?" + run_of(5) + r"(?:[ -]?[A-Z](?![A-Z]))?|(?=[A-Z0-9]
 _CODE = rf"(?:{run_of(3, 12)})"
 
 
-def _told(names: str, value: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A value after its name, and before it."""
-    return (
-        re.compile(rf"{_names(names)}(?:{_BETWEEN}{_IS}|[\s#]+)(?P<value>{value})(?!\d)", re.IGNORECASE),
-        re.compile(
-            rf"(?<![\w.,])(?P<value>{value})(?:\s*は\s*|\s*是\s*|\s+(?:is"
-            rf"|was|ist|war|est|es|é|è|as|als|comme|como|come|это)\s+)"
-            rf"(?:[^\W\d_][\w']*\s+){{0,3}}?{_names(names)}",
-            re.IGNORECASE,
-        ),
-    )
+_NUMBER_IS = r"(?:\s*は\s*|\s*是\s*|\s+(?:is|was|ist|war|est|es|é|è|as|als|comme|como|come|это)\s+)"
 
 
-_NUMBERS = (*_told(_PIN, _CODE), *_told(_NUMBER, _ID))
+def _after(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{_BETWEEN}{_IS}|[\s#]+)(?P<value>{value})(?!\d)", re.IGNORECASE)
+
+
+def _before(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.,])(?P<value>{value}){_NUMBER_IS}(?:[^\W\d_][\w']*\s+){{0,3}}?$", re.IGNORECASE)
+
+
+# Said once more of the same: "my PIN was 1111, now it's 4821"; "it's 4821, my PIN".
+_IT_IS = re.compile(rf"\b(?:it'?s|it is|now)\s+(?:now\s+)?(?P<value>{_CODE})(?!\d)", re.IGNORECASE)
+_NAMED_AFTER = re.compile(
+    rf"(?<![\w.,])(?P<value>{_CODE}),\s*(?:that'?s |that is )?(?:my|our|mein|meine|mon|mi)\s+$", re.IGNORECASE
+)
+_AROUND_A_NAME = {"pin": (_after(_CODE), _before(_CODE)), "number": (_after(_ID), _before(_ID))}
 
 # A password is one word, or a few up to the end of the clause.
 _WORD = r"[^\s,;。、，；！？।]+"
@@ -126,17 +132,15 @@ _VALUE = (
     rf"|but|und|aber|et|mais|y|pero|e|mas|ma|en|maar|и|но|और)\s){_WORD}){{0,6}})"
 )
 _NO_PASSWORD = r"(?!\s+(?:manager|polic|reset|hint|app\b|protect|gestor|gestionnaire))"  # of a name that goes on
-_PASSWORDS = re.compile(rf"{_names(_PASSWORD)}{_NO_PASSWORD}{_BETWEEN}{_IS}(?:{_VALUE})", re.IGNORECASE)
+_PASSWORD_IS = re.compile(rf"{_NO_PASSWORD}{_BETWEEN}{_IS}(?:{_VALUE})", re.IGNORECASE)
 # without such a word, what looks like one; and before its name
-_CODED = r"(?=\S*\d)(?=\S*[^\W\d_])\S{4,}"
-_PASSWORDS_AT_ONCE = re.compile(rf"{_names(_PASSWORD)}\s+(?P<value>{_CODED})", re.IGNORECASE)
+_CODED = re.compile(r"\s+(?P<value>(?=\S*\d)(?=\S*[^\W\d_])\S{4,})")
 _AS_PASSWORD = re.compile(
     rf"(?<!\S)(?P<value>{_WORD})\s+(?:is|as|ist|als|est|comme|es|como|é|è|come|это)\s+"
-    rf"(?:my|the|our|mein|meine|das|mon|le|mi|la|a|minha|il|mio|mijn"
-    rf"|het|мой)\s+(?:[^\W\d_][\w-]*\s+)?{_names(_PASSWORD)}",
+    r"(?:my|the|our|mein|meine|das|mon|le|mi|la|a|minha|il|mio|mijn|het|мой)\s+(?:[^\W\d_][\w-]*\s+)?$",
     re.IGNORECASE,
 )
-_HINDI = re.compile(r"(?:पासवर्ड|पिन(?: कोड| नंबर)?)\s+(?P<value>\S+)\s+है")
+_HINDI = re.compile(r"\s+(?P<value>\S+)\s+है")
 # What a password is, and not what it says: too long, in the drawer, the same everywhere; or, in a word or three, weak.
 _GOES_ON = frozenset(
     """
@@ -168,23 +172,31 @@ def named_secrets(text: str) -> Iterator[Span]:
     low = text.casefold()
     if not any(stem in low for stem in _STEMS):
         return
-    for name in _ANY.finditer(text):
+    for name in _NAME.finditer(text):
         start = max(0, name.start() - _AROUND)
-        for first, last in _near_a_name(text[start : name.end() + _AROUND]):
-            yield start + first, start + last
+        before, after = text[start : name.start()], text[name.end() : name.end() + _AROUND]
+        for at, found in ((start, _said_before(name, before)), (name.end(), _said_after(name, after))):
+            yield from ((at + first, at + last) for first, last in filter(None, found))
 
 
-def _near_a_name(text: str) -> Iterator[Span]:
-    for pattern in _NUMBERS:
-        yield from (found.span("value") for found in pattern.finditer(text))
-    for pattern in (_PASSWORDS, _PASSWORDS_AT_ONCE, _AS_PASSWORD, _HINDI):
-        for found in pattern.finditer(text):
-            name = "quoted" if "quoted" in found.groupdict() and found["quoted"] else "value"
-            if (span := _password(found, name)) is not None:
-                yield span
+def _said_before(name: re.Match[str], text: str) -> list[Span | None]:
+    if name.lastgroup in _AROUND_A_NAME:
+        ways = [_AROUND_A_NAME[name.lastgroup][1], *([_NAMED_AFTER] if name.lastgroup == "pin" else [])]
+        return [found.span("value") for found in (pattern.search(text) for pattern in ways) if found]
+    return [_password(found) for found in [_AS_PASSWORD.search(text)] if found]
 
 
-def _password(found: re.Match[str], name: str) -> Span | None:
+def _said_after(name: re.Match[str], text: str) -> list[Span | None]:
+    if name.lastgroup in _AROUND_A_NAME:
+        found = _AROUND_A_NAME[name.lastgroup][0].match(text)
+        again = _IT_IS.search(text, found.end()) if found and name.lastgroup == "pin" else None
+        return [each.span("value") for each in (found, again) if each]
+    ways = (pattern.match(text) for pattern in (_PASSWORD_IS, _CODED, _HINDI))
+    return [_password(found) for found in ways if found]
+
+
+def _password(found: re.Match[str]) -> Span | None:
+    name = "quoted" if found.groupdict().get("quoted") else "value"
     start, value = found.start(name), found[name]
     words = value.split()
     first = words[0].casefold().strip(".,!?")
@@ -198,24 +210,27 @@ def _password(found: re.Match[str], name: str) -> Span | None:
     return (start, start + length) if length else None
 
 
-_OPEN = re.compile(rf"(?:{_ANY.pattern}{_BETWEEN}{_IS}|^\W*(?:[^\W\d_]+\s+){{0,2}}{_ANY.pattern}\s*)$", re.IGNORECASE)
+_OPEN = re.compile(rf"{_BETWEEN}{_IS}\s*", re.IGNORECASE)
+_ALONE = re.compile(r"\W*(?:[^\W\d_]+\s+){0,2}")
 _ASKED = re.compile(
-    r"(?:\b(?:what|which|tell|give|say|read|enter|spell|wie|was"
-    r"|welche|nenn|quel|quelle|donne\w*|cuál|qué|di|dime|qual|diga"
-    r"|quale"
-    rf"|dimmi|wat|welke?|какой|назови\w*|podaj|nedir)\b|ما|教え|何|什么"
-    rf"|多少|क्या|बता)[^.?!]*[?？؟]|{_ANY.pattern}[^.?!]*(?:教え|何|什么"
-    rf"|多少|क्या|बता)",
+    r"(?:\b(?:what|which|tell|give|say|read|enter|spell|wie|was|welche|nenn|quel|quelle|donne\w*|cuál|qué|di|dime|qual|diga"
+    r"|quale|dimmi|wat|welke?|какой|назови\w*|podaj|nedir)\b|ما)[^.?!]*[?？؟]|教え|何|什么|多少|क्या|बता",
     re.IGNORECASE,
 )
 
 
 def awaits_a_secret(text: str) -> bool:
     """Does it stop where a secret would follow: "my PIN is"?"""
-    return bool(_OPEN.search(text.rstrip(" .…,-") + " "))
+    said = text.rstrip(" .…,-") + " "
+    names = list(_NAME.finditer(said))
+    return any(
+        _OPEN.fullmatch(said, name.end())
+        or (not said[name.end() :].strip() and _ALONE.fullmatch(said, 0, name.start()))
+        for name in names[-1:]
+    )
 
 
 def asks_for_a_secret(text: str) -> bool:
     """Does it end with a question for one: "What is your PIN?" """
     last = text[-_AROUND:]
-    return bool(_ASKED.search(last) and _ANY.search(last))
+    return bool(_ASKED.search(last) and _NAME.search(last))

@@ -31,7 +31,7 @@ class Stance(Enum):
 # -- English
 
 _POLITE = (
-    r"(?:(?:please|and|but|so|oh|ok|okay|hey|no|also|just|actually|well"
+    r"(?:(?:please|kindly|and|but|so|oh|ok|okay|hey|no|also|just|actually|well"
     r"|now|sorry|rapport|look|listen|by the way)\b[\s,]*)*"
 )
 _DO_NOT = (
@@ -51,8 +51,8 @@ _KEEP = (
 )
 _REMEMBER = r"(?:remember|memori[sz]e|retain)"
 _WHAT = (
-    r"(?:that|this|it|these|those|any of (?:this|that|it)|all (?:this"
-    r"|that)|(?:what|the (?:thing|part|bit)|anything|everything) i (?:just "
+    r"(?:(?:that|this|it|these|those)(?: (?:information|detail|part|fact|conversation|thing)s?)?|any of (?:this|that"
+    r"|it)|all (?:this|that)|(?:what|the (?:thing|part|bit)|anything|everything) i (?:just "
     r"|have )?(?:said|told you|mentioned)|what i (?:am saying|say))"
 )
 _WHERE = (
@@ -83,7 +83,21 @@ _AHEAD = (
     r"|tell you)|say (?:now|next))"
 )
 
+_NOT_WANTED = (
+    rf"(?:i|we) (?:do|would) not (?:want|like) (?:{_WHAT} (?:to be )?(?:remembered|saved|stored|kept|recorded|noted"
+    rf"|written down"
+    rf"|on (?:the )?record)|you (?:keeping|remembering|saving|storing|recording|noting|memori[sz]ing) {_WHAT})"
+)
+
 _ENGLISH: tuple[tuple[Stance, str], ...] = (
+    (Stance.FROM_HERE, rf"^{_POLITE}i (?:would like|want|need|have) to (?:go|speak|talk|be) {_RECORD}"),
+    (Stance.FROM_HERE, rf"^{_POLITE}remember nothing\b"),
+    (Stance.FROM_HERE, rf"\bsomething (?:that |which )?you (?:should|must|may|can) not {_KEEP}\b"),
+    (Stance.FROM_HERE, rf"^(?:\W|ceci|c'est|das|dies|esto|isto|isso|questo|dit|est|ist|es|é|è|is|это)+{_RECORD}"),
+    (Stance.BEFORE, rf"^{_POLITE}strike {_WHAT} from the (?:record|notes|memory){_WHERE}\W*$"),
+    (Stance.BEFORE, rf"^{_POLITE}{_NOT_WANTED}{_WHERE}\W*$"),
+    (Stance.THIS, rf"(?:^|[,;:] |\b(?:and|but|so) ){_POLITE}{_NOT_WANTED}(?=[,:;]| but|$)"),
+    (Stance.THIS, rf"^{_POLITE}(?:this|that|it) is not something (?:that )?you (?:should|need to|have to|must) {_KEEP}\b"),
     (Stance.FROM_HERE,
         rf"^{_POLITE}(?:(?:strictly|completely|totally|just|this is|this part is"
         rf"|it is|what (?:comes|follows) (?:now )?is|the next (?:part"
@@ -152,7 +166,7 @@ _ENGLISH: tuple[tuple[Stance, str], ...] = (
         rf"|my|the) last (?:sentence|bit|part|thing|statement|remark"
         rf"|message)(?: (?:of mine|i said|that i said))?){_WHERE}\W*$",
     ),
-    (Stance.THIS, rf"^{_POLITE}{_DO_NOT} {_KEEP} (?:this|that|it|what follows)(?:,|:| -| (?=(?:{_CLAUSE})))"),
+    (Stance.THIS, rf"^{_POLITE}{_DO_NOT} {_KEEP} (?:(?:this|that)(?: (?:information|part|fact))?|it|what follows)(?:,|:| -| (?=(?:{_CLAUSE})))"),
     (Stance.THIS,
         rf"(?:^|[,;:] |\b(?:and|but) ){_POLITE}(?!(?:do not|never) )(?:{_DO_NOT}) {_REMEMBER} (?:that"
         rf"|this|it|what|how|when|where|who|why|which|about|the|my|our"
@@ -172,7 +186,7 @@ _ENGLISH: tuple[tuple[Stance, str], ...] = (
     ),
 )  # fmt: skip
 _BACK_EN = (
-    r"(?:(?<!not )\b(?:back|again|now) on the record\b|^(?:(?:and"
+    r"(?:(?<!not )\b(?:back|again|now|go|going) on the record\b|^(?:(?:and"
     r"|okay|ok|so|now|right|we are|i am|this is|let us go|go) )*on the record(?: again"
     r"| now)?\b"
     r"|\byou (?:can|may|could|are allowed to|are free to) (?:now )?(?:\w+ )?(?:remember"
@@ -191,6 +205,12 @@ _BACK_EN = (
 # -- others: what asks for it in a sentence; alone, it is about what was said before
 
 _OTHERS = r"""
+    \bvergiss,? (?:bitte )?(?:alles, )?was ich (?:gerade |eben |dir )*(?:gesagt|erzählt)(?: habe)?|^(?:\W|bitte)*(?:speichere?|notiere?|behalte?) (?:bitte |dir |das |dies(?:es)? |es )*nicht\b
+    \boublie[zr]? ce que (?:je viens de|j'ai) (?:te |vous )?(?:dire|dit)|\bolvid[ae] lo que (?:acabo de decir|he dicho|dije)
+    \besque(?:ce|ça) o que (?:eu )?(?:acabei de dizer|disse)|\bdimentica (?:quello|ciò) che ho (?:appena )?detto
+    \bvergeet wat ik (?:net |zojuist )?(?:zei|heb gezegd)|\bзабудь(?:те)?,? (?:то,? )?что я (?:только что )?сказала?
+    今言ったこと(?:は|を)忘れて|忘(?:记|掉|了)?我刚才?说的话?
+    जो मैंने (?:अभी )?कहा[^।]*भूल जा[\u0900-\u097f]*|ان?س(?:ى|ي)? ما قلته?(?: للتو)?
     \bmerke? (?:dir|euch)\b[^.]*\b(?:nicht|bloß nicht|ja nicht)\b|\bmerken sie sich\b[^.]*\bnicht\b
     \b(?:speichere?|speichern sie|notiere?|behalte?|schreibe?|zeichne?)\b (?:dir )?(?:das|dies|dieses|es)\b[^.]*\bnicht\b
     \bbitte nicht (?:merken|speichern|aufschreiben|aufzeichnen|notieren|mitschreiben|behalten)\b
@@ -297,7 +317,7 @@ _PAUSE = ".,:;!—–-。、，："
 _WRITTEN_OUT = tuple(
     (re.compile(pattern, re.IGNORECASE), out)
     for pattern, out in (
-        (r"\b(do|does|did|would|could|should|must|need)(?:n't|nt)\b", r"\1 not"),
+        (r"\b(do|does|did|would|could|should|must|need|is|are|was)(?:n't|nt)\b", r"\1 not"),
         (r"\b(?:can't|cant|cannot)\b", "can not"),
         (r"\bwon't\b", "will not"),
         (r"\bi'?m\b", "i am"),
@@ -308,6 +328,7 @@ _WRITTEN_OUT = tuple(
         (r"\blet's\b", "let us"),
         (r"\b(that|this|it|what|there)'s\b", r"\1 is"),
         (r"\bo(?:f|ff)[- ]the[- ]record\b", "off the record"),
+        (r"^off record(?=[:,])", "off the record"),
         (r"\bon-the-record\b", "on the record"),
     )
 )

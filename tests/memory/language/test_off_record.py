@@ -23,6 +23,9 @@ Don't remember this: I'm seeing a therapist.
 Please do not memorize my weight.
 I'm leaving my husband, but please don't remember that.
 Not for the record, but I can't stand my boss.
+Do not hold on to this information, I have diabetes.
+You mustn't remember that I cheated.
+This isn't something you should remember: I was arrested once.
 Merk dir bitte nicht, dass ich rauche.
 Ich will nicht, dass du dich daran erinnerst, dass ich trinke.
 Ne retiens pas que je fume.
@@ -44,6 +47,10 @@ Forget I said that.
 Please forget what I just said.
 Keep that out of your notes, please.
 That's off the record.
+I don't want that saved.
+Strike that from the record.
+Bitte vergiss, was ich gerade gesagt habe.
+今言ったことは忘れてください。
 Merk dir das bitte nicht.
 N'enregistre pas ça, s'il te plaît.
 No guardes esto, por favor.
@@ -62,6 +69,7 @@ Okay, off the record: I hate it here.
 Can I tell you something off the record?
 Let's go off the record for a moment.
 Stop recording for now.
+I want to say something that you shouldn't remember.
 Please don't save anything I say.
 From now on don't remember anything I tell you.
 Inoffiziell: ich suche eine neue Stelle.
@@ -107,6 +115,10 @@ I never remember that we have a meeting on Mondays.
 My doctor said I should not store it in the fridge.
 I stopped recording podcasts last year.
 I keep notes of everything.
+We do not want this kept in the fridge.
+My boss stopped recording our meetings.
+I hope you don't keep bees, because I'm afraid of them.
+My band is going to record an album in May.
 Ich kann mir Namen nicht merken.
 Je ne retiens pas les noms.
 No recuerdo el nombre.

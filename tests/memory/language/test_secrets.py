@@ -31,6 +31,10 @@ PIN: 4821|4821
 I changed my PIN to 9911|9911
 my PIN is four eight two one|four eight two one
 CVV 123|123
+It's 4821, my PIN.|4821
+My bank PIN, which nobody knows, is 4821.|4821
+The code for my bank card is 4821.|4821
+My Netflix password's swordfish.|swordfish
 My password is hunter2 and my dog is Rex|hunter2
 my password for Netflix is correct horse battery staple, by the way|correct horse battery staple
 I use hunter2 as my password|hunter2
@@ -77,6 +81,10 @@ My password is in the drawer of my desk at home.
 My password manager is Bitwarden.
 My rolling pin is 40 years old.
 I have 300 pins.
+My passport is 10 years old.
+My bank account was hacked in 2021.
+My account manager is Julia.
+My tracking number is 9400 1118 9922 3197 4282 19.
 My zip code is 90210.
 I was there 2026-11-21 2026-11-22 2026-11-23.
 The trip cost 1,234,567,890,123 rupiah.
@@ -92,6 +100,10 @@ def test_a_secret_is_masked_and_the_rest_is_as_it_was_said(case: str) -> None:
     said, secret = case.split("|")
     assert masked(said) == said.replace(secret, MASK)
     assert masked(masked(said)) == masked(said)
+
+
+def test_the_one_before_is_masked_with_the_one_that_holds_now() -> None:
+    assert masked("My PIN used to be 1111 but now it's 4821.") == "My PIN used to be ••• but now it's •••."
 
 
 @pytest.mark.parametrize("said", NO_SECRETS)
