@@ -232,7 +232,9 @@ def _forms(left: str, spelled: str) -> set[str]:
     """How a word begins whose stem this is, and that was spelled so once."""
     written = folded(spelled)
     same = next((n for n, (one, other) in enumerate(zip(left, written, strict=False)) if one != other), len(left))
-    return {written[:same] if same > 1 else folded(left), folded(left)[: max(same, 2)] or left}
+    # the endings of English words take the last vowel along: "smoke" and "smoking"
+    begins = [written[:same] if same > 1 else folded(left), folded(left)]
+    return {each.rstrip("eiy") if len(each) > 3 else each for each in begins}
 
 
 def _spelled(thing: Thing) -> Iterable[str]:
