@@ -240,6 +240,7 @@ class Assistant(Agent):
         if redaction is None:
             old = {item.id for item in history} - {item.id for item in self._since_forgotten(self.session.history)}
             history[:] = [item for item in history if item.id not in old]
+            take_out(history, Redaction([]))
         else:
             self._forgotten.append((time.time(), redaction))
             take_out(history, redaction)

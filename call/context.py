@@ -110,6 +110,8 @@ def take_out(items: Sequence[llm.ChatItem], redaction: Redaction) -> None:
     which nothing is left stays, empty."""
     order = next((item for item in reversed(items) if _role(item) == "user"), None)
     for item in items:
+        if item.type == "agent_config_update":  # a realtime model's instructions hold memories
+            item.instructions = None
         if item.type == "message" and _role(item) != "system":
             left = _left_of(item, redaction)
             if left != item.text_content:
