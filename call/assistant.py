@@ -34,7 +34,7 @@ from identity import Binding, NoSessionUser, WrongSessionUser
 from memory.language.named_facts import category_of, usual_key
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
-from memory.recall.redaction import Redaction
+from memory.recall.redaction import Redaction, sharing_a_word
 from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
@@ -196,7 +196,9 @@ class Assistant(Agent):
             keys: The keys of all memories that mention what the person wants forgotten.
         """
         known = [memory for memory in await self._memory.amemories() if memory.key in keys]
-        return await self._forget(known) if known else "Nothing is kept under that key."
+        # what a realtime model follows may not be transcribed yet
+        about = "" if self._realtime else (_turns(context) or [""])[-1]
+        return await self._forget(known, about) if known else "Nothing is kept under that key."
 
     @_tool
     async def forget_about(self, context: RunContext[None], topic: str, confirmation: str) -> str:
@@ -209,11 +211,11 @@ class Assistant(Agent):
         """
         asked, found = self._found
         if not self._confirmation_of_some.given(_turns(context), confirmation) or topic != asked:
-            found = await self._memory.arecall(topic)
+            found = sharing_a_word(await self._memory.arecall(topic), topic)
             self._found = topic, found
             return prompts.REALLY_THESE.format(self._lines(found)) if found else "Nothing is remembered about that."
         self._found = "", []
-        return await self._forget(found)
+        return await self._forget(found, topic)
 
     @_tool
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
@@ -229,8 +231,8 @@ class Assistant(Agent):
         await self._cleaned()
         return f"Everything is forgotten: {count} memories were deleted."
 
-    async def _forget(self, memories: Collection[Memory]) -> str:
-        gone = await self._memory.aforget_these(memories)
+    async def _forget(self, memories: Collection[Memory], about: str) -> str:
+        gone = await self._memory.aforget_these(memories, about)
         await self._cleaned()
         return prompts.FORGOTTEN if gone else "That was forgotten before."
 

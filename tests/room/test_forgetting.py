@@ -103,8 +103,10 @@ def forgets(product: Product, thing: Thing) -> Callable[[Request], str | Call]:
 async def test_a_thing_that_is_forgotten_is_gone_everywhere_and_nothing_else(
     product: Product, server: Edge, threads: dict[str, str], thing: Thing
 ) -> None:
-    kitchen, hall, again, new = (server.room(name) for name in ("kitchen", "hall", "again", "new"))
-    threads["again"] = "kitchen"
+    kitchen, hall, again, new = (
+        server.room(f"place {THINGS.index(thing)}.{n}") for n in range(4)
+    )  # rooms are of all tests
+    threads[again.name] = kitchen.name
     product.mind = forgets(product, thing)
     product.services = dataclasses.replace(product.services, look_elsewhere=0.2)
     async with working(product.server) as worker:
@@ -128,9 +130,44 @@ async def test_a_thing_that_is_forgotten_is_gone_everywhere_and_nothing_else(
         hall.close()
         await until(lambda: all(product.endings(ALICE)), "the calls to end")
     told |= {"kitchen sent": sent(product, kitchen, after), "hall sent": product.requests(hall)[-1].everything}
-    told |= {room.name: sent(product, room) for room in (again, new)}
+    told |= {"again": sent(product, again), "new": sent(product, new)}
     told |= {"rows": str(rows(product)), "file": file(product)}
     assert [(where, word) for word in thing.gone for where, text in told.items() if word in text.lower()] == []
     assert thing.beside in product.memories(ALICE)
     assert thing.beside in str(product.transcript(ALICE))
     assert thing.beside.rstrip(".。") in told["again"], "the conversation goes on with what else was said"
+
+
+async def test_a_topic_is_forgotten_after_the_persons_own_yes_and_exactly_what_they_were_told(
+    product: Product, server: Edge
+) -> None:
+    room = server.room("about a topic")
+    found: list[str] = []
+
+    def think(request: Request) -> str | Call:
+        if request.tool_has_answered:
+            found.append(request.everything)
+            return "Shall I forget these?" if len(found) == 1 else "It is forgotten."
+        if request.words == "forget what I said about my doctor":
+            return Call("forget_about", {"topic": "doctor", "confirmation": ""})
+        if request.words == "yes, do it":
+            return Call("forget_about", {"topic": "doctor", "confirmation": "yes"})
+        return "I see."
+
+    product.mind = think
+    async with working(product.server) as worker:
+        room.join(ALICE)
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, ALICE, "My doctor is Okafor, in Leeds.")
+        await product.chat(room, ALICE, "I like tea.")
+        await until(lambda: len(product.memories(ALICE)) == 2, "both to be kept")
+        await ordered(product, room, "forget what I said about my doctor")
+        assert "Okafor" in found[0] and len(product.memories(ALICE)) == 2
+        after = await ordered(product, room, "yes, do it")
+        await product.chat(room, ALICE, "and now?")
+        told = sent(product, room, after), held(product, room), str(rows(product)), file(product)
+        room.close()
+        await until(lambda: all(product.endings(ALICE)), "the call to end")
+    assert [text for text in told if "okafor" in text.lower()] == []
+    assert product.memories(ALICE) == ["I like tea."]

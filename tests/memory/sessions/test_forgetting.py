@@ -156,6 +156,61 @@ async def test_several_are_forgotten_at_once(backend: Backend, two: tuple[Device
     assert await phone.manager.aforget_these(gone) == []
 
 
+# -- many things of one life
+
+_TOLD = """
+I was diagnosed with {0}|I am allergic to {0}|My {0} surgery is on Friday|I owe money to {0}|My ex is called {0}
+I secretly applied at {0}|I am afraid of {0}|My therapist is {0}|I lost my job at {0}|My locker code is {0}
+Ich nehme {0} gegen Schmerzen|Mein Hausarzt heißt {0}|Je suis suivi par {0}|Tomo {0} cada noche|Я лечусь у {0}
+"""
+_ANSWERS = "Noted, {0}.|So you told me about {0}, I see.|{0}? I am sorry to hear that. Shall we go on?"
+_STAYS = "I like tea.|I have two cats.|Ich mag Kaffee.|What is the weather like?|我喜欢猫。|My garden is full of roses."
+
+
+def life(count: int) -> list[tuple[str, str, str, str]]:
+    """Of each thing: its word, what says it, the answer, and what was said in the same turn."""
+    told, answers, stays = (each.strip().replace("\n", "|").split("|") for each in (_TOLD, _ANSWERS, _STAYS))
+    names = [
+        f"{first}{last}"
+        for first in ("Zor", "Quil", "Ven", "Mar", "Tus")
+        for last in ("bax", "ony", "idur", "elka", "ostin", "üren", "åmi", "opra", "ycek", "ulla")
+    ]
+    return [
+        (name, told[n % len(told)].format(name), answers[n % len(answers)].format(name), stays[n % len(stays)])
+        for n, name in enumerate(names[:count])
+    ]
+
+
+@pytest.mark.parametrize("count", [4, pytest.param(50, marks=pytest.mark.soak)])
+async def test_of_many_things_each_is_forgotten_and_no_other(
+    backend: Backend, two: tuple[Device, Device], tmp_path: Path, count: int
+) -> None:
+    phone, kitchen = two
+    things = life(count)
+    for n, (_, told, answer, stays) in enumerate(things):
+        await tell(phone.live, f"{told}. {stays}", f"item_{n}")
+        phone.live.append_turn(said(answer, f"answer_{n}", "assistant"))
+    phone.live.summarise("; ".join(told for _, told, *_ in things)[:4000])
+    await phone.manager.flush(30)
+    await kitchen.live.catch_up()
+    left, missing = list[str](), list[str]()
+    for n, (word, _, _, stays) in enumerate(things):
+        await tell(phone.live, f"Please forget {word}!", f"order_{n}")
+        keys = [memory for memory in await phone.manager.amemories() if word in memory.value]
+        assert await phone.manager.aforget_these(keys, about=f"forget {word}"), word
+        await kitchen.live.catch_up()
+        document = await export(backend)
+        files = b"".join(path.read_bytes() for path in tmp_path.rglob("rapport.db*"))  # noqa: ASYNC240
+        places = {**document, "phone": phone.knows, "kitchen": kitchen.knows, "past": await kitchen.manager.apast()}
+        left += [f"{word} in {name}" for name, place in places.items() if word in str(place)]
+        left += [f"{word} in a file"] if word.encode() in files else []
+        missing += [f"{stays} of {word}"] if texts(document)[2 * n].strip() != stays else []
+        missing += [other for other, told, *_ in things[n + 1 :] if other not in str(document["memories"])]
+        missing += [told for _, told, *_ in things[n + 1 :] if told not in str(document["turns"])]
+    assert (left, missing) == ([], [])
+    assert kitchen.knows == phone.knows
+
+
 # -- what comes in between, over SQLite
 
 
