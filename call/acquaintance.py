@@ -50,6 +50,8 @@ class Acquaintance:
         if self.stored and self.stored.summary and not self.stored.resumed:
             history.add_message(role="user", content=summary_block(self.stored.summary))
         for turn in self.stored.turns if self.stored else ():
+            if not turn.text:  # it said only what was forgotten since
+                continue
             history.add_message(
                 id=turn.id,
                 role=turn.role,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, ParamSpec
 
-from livekit.agents import Agent, ModelSettings, RunContext, function_tool, llm
+from livekit.agents import Agent, ConversationItemAddedEvent, ModelSettings, RunContext, function_tool, llm
 from livekit.agents.llm.chat_context import Instructions
 
 import metrics
@@ -15,13 +17,25 @@ from call import prompts
 from call.acquaintance import Acquaintance
 from call.clock import Clock, spoken_time
 from call.confirmation import SpokenConfirmation
-from call.context import Chunk, InShort, Refusals, for_model, last_words
+from call.context import (
+    Chunk,
+    InShort,
+    Refusals,
+    for_model,
+    last_words,
+    since_forgotten,
+    take_out,
+    take_out_of_tools,
+    without_unsaid,
+)
 from call.services import Services
+from call.turns import turn_of
 from identity import Binding, NoSessionUser, WrongSessionUser
 from memory.language.keys import canonical_key
 from memory.language.named_facts import category_of
 from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
+from memory.recall.redaction import Redaction, sharing_a_word
 from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
 from memory.stores.protocol import StoreError
@@ -75,9 +89,26 @@ class Assistant(Agent):
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
         self._clock = clock
-        self._confirmation = SpokenConfirmation()
+        self._confirmation, self._confirmation_of_some = SpokenConfirmation(), SpokenConfirmation()
+        self._found: tuple[str, list[Memory]] = ("", [])
+        """What the person is asked about, and what was found: they have not said yes yet."""
+        self._forgotten: list[tuple[float, Redaction]] = []
+        """When, in seconds since the epoch, and what."""
+        self._cleaning: asyncio.Task[None] | None = None
         self._refusals, self._in_short = Refusals(), InShort()
         super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
+
+    async def on_enter(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def take_out(redaction: Redaction | None) -> None:
+            loop.call_soon_threadsafe(self._take_out, redaction)
+
+        self._remembering.on_redacted.append(take_out)
+        self.session.on("conversation_item_added", self._on_item)
+
+    async def on_exit(self) -> None:
+        self._remembering.on_redacted.clear()
 
     async def get_acquainted(self, acquaintance: Acquaintance) -> None:
         """The store answered late: from now on the person is known."""
@@ -93,6 +124,9 @@ class Assistant(Agent):
         writes into the history nor throws a preemptive reply away. It may run for a reply that nobody will hear, so
         it writes nothing.
         """
+
+        for at, redaction in self._forgotten:
+            take_out_of_tools(chat_ctx.items, redaction, at)
 
         def ask(left_out: Collection[str], with_memory: bool) -> AsyncIterable[Chunk]:
             shaped = for_model(
@@ -180,10 +214,26 @@ class Assistant(Agent):
             keys: The keys of all memories that mention what the person wants forgotten.
         """
         known = await self._memory.ameant(keys)
-        for memory in known:
-            await self._memory.aforget(memory.category, memory.key)
-        await self._refresh_realtime()
-        return f"Forgotten: {', '.join(memory.key for memory in known)}" if known else "Nothing is kept under that key."
+        # what a realtime model follows may not be transcribed yet
+        about = "" if self._realtime else (_turns(context) or [""])[-1]
+        return await self._forget(known, about) if known else "Nothing is kept under that key."
+
+    @_tool
+    async def forget_about(self, context: RunContext[None], topic: str, confirmation: str) -> str:
+        """Delete for good whatever the person told you about a topic. They must say yes first, in a turn of their own.
+
+        Args:
+            topic: What it is about, as a few words; the same ones on both calls.
+            confirmation: Empty on the first call, which finds what there is; then the words with which the person
+                agreed, exactly as they said them.
+        """
+        asked, found = self._found
+        if not self._confirmation_of_some.given(_turns(context), confirmation) or topic != asked:
+            found = sharing_a_word(await self._memory.arecall(topic), topic)
+            self._found = topic, found
+            return prompts.REALLY_THESE.format(self._lines(found)) if found else "Nothing is remembered about that."
+        self._found = "", []
+        return await self._forget(found, topic)
 
     @_tool
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
@@ -193,12 +243,63 @@ class Assistant(Agent):
             confirmation: Empty on the first call; then the words with which the person agreed, exactly as they said
                 them.
         """
-        turns = [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]
-        if not self._confirmation.given(turns, confirmation):
+        if not self._confirmation.given(_turns(context), confirmation):
             return prompts.REALLY_EVERYTHING
         count = await self._memory.aforget_everything()
-        await self._refresh_realtime()
+        await self._cleaned()
         return f"Everything is forgotten: {count} memories were deleted."
+
+    async def _forget(self, memories: Collection[Memory], about: str) -> str:
+        gone = await self._memory.aforget_these(memories, about)
+        await self._cleaned()
+        return prompts.FORGOTTEN if gone else "That was forgotten before."
+
+    def _take_out(self, redaction: Redaction | None) -> None:
+        """Of all that was forgotten the conversation says nothing any more; None stands for everything."""
+        history = self.session.history.items
+        if redaction is None:
+            old = {item.id for item in history} - {item.id for item in self._since_forgotten(self.session.history)}
+            history[:] = [item for item in history if item.id not in old]
+            take_out(history, Redaction([]))
+        else:
+            self._forgotten.append((time.time(), redaction))
+            take_out(history, redaction)
+            take_out(self.chat_ctx.items, redaction)
+        self._clean()
+
+    def _since_forgotten(self, chat_ctx: llm.ChatContext) -> list[llm.ChatItem]:
+        return since_forgotten(chat_ctx, self._remembering.forgotten_at)
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        """Something was said, perhaps begun before it was forgotten; and the tool that forgot has been answered."""
+        if not (self._forgotten and (turn := turn_of(event.item)) and isinstance(event.item, llm.ChatMessage)):
+            return
+        if turn != (left := self._remembering.late.left_of(turn)):
+            event.item.content.clear()
+            event.item.content += filter(None, [left.text])
+        if self._realtime:
+            self._clean()
+
+    def _clean(self) -> None:
+        self._cleaning = asyncio.create_task(self._replace_conversation(self._cleaning))
+
+    async def _replace_conversation(self, before: asyncio.Task[None] | None) -> None:
+        """What the agent goes on with; a realtime model keeps the conversation itself, and forgets it there too."""
+        if before:
+            await asyncio.wait([before])
+        for at, redaction in self._forgotten:
+            take_out_of_tools(self.chat_ctx.items, redaction, at)
+        try:
+            await self.update_chat_ctx(without_unsaid(self._since_forgotten(self.chat_ctx)))
+            await self._refresh_realtime()
+        except llm.RealtimeError as error:
+            log.error("[VOICE FAILED] the model was not told what to forget: %s", type(error).__name__)
+
+    async def _cleaned(self) -> None:
+        """Once the conversation says nothing of it any more."""
+        await asyncio.sleep(0)
+        if self._cleaning:
+            await asyncio.wait([self._cleaning])
 
     def _lines(self, memories: Iterable[Memory]) -> str:
         zone = self._clock.zone
@@ -233,3 +334,8 @@ class Assistant(Agent):
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
+
+
+def _turns(context: RunContext[None]) -> list[str]:
+    """The person's, with those of which nothing is left."""
+    return [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]

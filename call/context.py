@@ -7,7 +7,7 @@ answered, memories beside a question. The framework's conversion sends them as t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -15,7 +15,8 @@ from typing import Protocol
 from livekit.agents import APIStatusError, llm
 from livekit.agents.types import FlushSentinel
 
-from memory.curation.summary import LAST_TURNS, extracted_summary, summary_block
+from memory.curation.summary import BLOCK_BEGINS, LAST_TURNS, extracted_summary, summary_block
+from memory.recall.redaction import Redaction
 from voice.failure import is_refusal
 
 Chunk = llm.ChatChunk | str | FlushSentinel
@@ -46,6 +47,9 @@ _LONGEST_BEFORE = 4_000
 
 _ARRIVED = "(joins the call)"
 _SILENT = "(says nothing)"
+_FORGETTING = "(wants something forgotten)"
+# No argument, and in no other call written so.
+_UNSAID = "{ }"
 # The agent's, where the person went on before tools that had answered were told of.
 _NOT_HEARD = "…"
 # As the framework writes it for providers that take one system text. It stands last, where it is obeyed best.
@@ -128,6 +132,50 @@ def since_forgotten(chat_ctx: llm.ChatContext, forgotten_at: float | None) -> li
     asked = max((item.created_at for item in items if _role(item) == "user"), default=forgotten_at)
     since = min(asked, forgotten_at)
     return [item for item in items if item.created_at >= since or _role(item) == "system"]
+
+
+def take_out(items: Sequence[llm.ChatItem], redaction: Redaction) -> None:
+    """Nothing in them says it any more. The items themselves change, which all copies of a conversation share; one of
+    which nothing is left stays, empty."""
+    order = next((item for item in reversed(items) if _role(item) == "user"), None)
+    for item in items:
+        if item.type == "agent_config_update":  # a realtime model's instructions hold memories
+            item.instructions = None
+        if item.type == "message" and _role(item) != "system":
+            left = _left_of(item, redaction)
+            if left != item.text_content:
+                told = left or (_FORGETTING if item is order else "")
+                item.content = [*filter(None, [told]), *(part for part in item.content if not isinstance(part, str))]
+    take_out_of_tools(items, redaction)
+
+
+def _left_of(message: llm.ChatMessage, redaction: Redaction) -> str | None:
+    text = message.text_content
+    if not text or not text.startswith(BLOCK_BEGINS):
+        return text and redaction(text, message.id)
+    lines = [line for line in text.splitlines() if not line.startswith("- ") or redaction(line) == line]
+    return "\n".join(lines) if any(line.startswith("- ") for line in lines) else ""
+
+
+def take_out_of_tools(items: Sequence[llm.ChatItem], redaction: Redaction, called_before: float = float("inf")) -> None:
+    """The same of what tools were asked, and what they answered, if they were called by then (seconds since the
+    epoch): an order to forget names what is to be forgotten, and stands in the conversation only once it is done."""
+    calls = {item.call_id for item in items if item.type == "function_call" and item.created_at <= called_before}
+    for item in items:
+        if item.type == "function_call" and item.call_id in calls and redaction.blanks(item.arguments):
+            item.arguments = _UNSAID
+        elif item.type == "function_call_output" and item.call_id in calls:
+            item.output = redaction(item.output) or "…"
+
+
+def without_unsaid(items: Iterable[llm.ChatItem]) -> llm.ChatContext:
+    """The conversation without messages that say nothing, and without calls of which it is not told what they asked."""
+    kept = [item for item in items if item.type != "message" or item.content]
+    unsaid = {item.call_id for item in kept if item.type == "function_call" and item.arguments == _UNSAID}
+    answered = unsaid & {item.call_id for item in kept if item.type == "function_call_output"}
+    silent = {item.id for item in kept if item.type == "function_call" and item.call_id in answered}
+    silent |= {item.id for item in kept if item.type == "function_call_output" and item.call_id in answered}
+    return llm.ChatContext([item for item in kept if item.id not in silent])
 
 
 class Refusals:

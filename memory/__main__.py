@@ -4,6 +4,7 @@
     python -m memory list --identity alice@example.com
     python -m memory export --identity alice@example.com --output alice.json
     python -m memory import alice.json --identity alice@example.com
+    python -m memory forget FACT:diagnosis_code --identity alice@example.com
     python -m memory erase --user edabafbb-61ad-51d6-9fd8-e976c892a731
     python -m memory sessions --living
     python -m memory migrate --database-url postgresql://…
@@ -30,7 +31,9 @@ from pydantic import ValidationError
 from identity import IdentityError, livekit_identity_to_uuid
 from memory.operate import doctor
 from memory.operate.migrate import MigrationError, migrate, pending
+from memory.recall.redaction import forgetting
 from memory.records import Memory, SessionRecord
+from memory.sessions.forgetting import forget_stored
 from memory.settings import MemorySettings, open_store
 from memory.stores.export import timestamp
 from memory.stores.protocol import Store, StoreError
@@ -135,6 +138,23 @@ async def _import(options: argparse.Namespace, store: Store) -> Answer:
     return Answer(DONE, [f"imported for {user}"], {"user": str(user)})
 
 
+async def _forget(options: argparse.Namespace, store: Store) -> Answer:
+    user = _user(options)
+
+    def ask(method: Any, *arguments: Any) -> Any:
+        return getattr(store, method.__name__)(user, *arguments)
+
+    known, past = await store.memories(user), await store.past(user)
+    told = [*known, *(one.memory for one in past)]
+    chosen = [memory for memory in told if f"{memory.category}:{memory.key}" in options.names]
+    if not chosen:
+        return Answer(NOT_DONE, ["nothing is kept under that name"], {"forgotten": []})
+    planned = forgetting(chosen, known, past)
+    await forget_stored(ask, planned)
+    names = [f"{memory.category}:{memory.key}" for memory in planned.gone]
+    return Answer(DONE, [f"forgotten: {', '.join(map(_quoted, names))}"], {"forgotten": names, "user": str(user)})
+
+
 async def _erase(options: argparse.Namespace, store: Store) -> Answer:
     user = _user(options)
     if not options.yes and not _confirmed(f"Delete everything that is kept of {user}, for good?"):
@@ -228,6 +248,8 @@ def _parser() -> argparse.ArgumentParser:
     export = add("export", "everything that is kept of a person", person, does=_export)
     export.add_argument("--output", type=Path, help="a file to write to; only its owner can read it")
     add("import", "put an export back", person, does=_import).add_argument("file", type=Path)
+    forget = add("forget", "forget memories, and every text of a person that tells them", person, does=_forget)
+    forget.add_argument("names", nargs="+", metavar="CATEGORY:KEY", help="as `list` tells them")
     erase = add("erase", "delete everything that is kept of a person", person, does=_erase)
     erase.add_argument("--yes", action="store_true", help="do not ask")
     sessions = add("sessions", "the latest sessions of everybody", does=_sessions)

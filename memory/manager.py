@@ -140,14 +140,15 @@ class MemoryManager:
         found = await self._found(user, category, key)
         return bool(found and await self._forget([(found.category, found.key)]))
 
-    def forget_these(self, memories: Collection[Memory]) -> list[Memory]:
+    def forget_these(self, memories: Collection[Memory], about: str = "") -> list[Memory]:
         """Forget memories for good: not only they go, with their past, but also whatever else of the turns they came
         from says the same, and the sentences that said it or told it in transcripts, summaries and open sessions, in
-        other processes within some 20 seconds. What was said beside it stays. Those that went."""
-        return self._wait(self.aforget_these(memories))
+        other processes within some 20 seconds. What was said beside it stays: of a statement of several
+        sentences, where it is told what it is `about`, those that share no word with that. What changed or went."""
+        return self._wait(self.aforget_these(memories, about))
 
-    async def aforget_these(self, memories: Collection[Memory]) -> list[Memory]:
-        return await self._forget([(memory.category, memory.key) for memory in memories])
+    async def aforget_these(self, memories: Collection[Memory], about: str = "") -> list[Memory]:
+        return await self._forget([(memory.category, memory.key) for memory in memories], about)
 
     def recall(self, query: str, limit: int = 8) -> list[Memory]:
         """The memories that match the query best, at most `limit`, best first."""
@@ -276,11 +277,12 @@ class MemoryManager:
         for session in self._live.sessions(user):
             session.settle()
 
-    async def _forget(self, names: Collection[tuple[Category, str]]) -> list[Memory]:
+    async def _forget(self, names: Collection[tuple[Category, str]], about: str = "") -> list[Memory]:
         user = _who_may_write().uuid
         sessions = self._live.sessions(user)
-        orders = {session.heard_last for session in sessions if session.heard_last}
-        orders |= {session.unsettled.id for session in sessions if session.unsettled}
+        # who says what it is about has just been asked; nobody else's last turn was an order
+        orders = {session.heard_last for session in sessions if session.heard_last and about}
+        orders |= {session.unsettled.id for session in sessions if session.unsettled and about}
         self._settle(user)
         store = self._store_of(user)
         await store.settled()
@@ -290,13 +292,13 @@ class MemoryManager:
             told = [*known, *(one.memory for one in past)]
             if not (chosen := [memory for memory in told if (memory.category, memory.key) in names]):
                 return []
-            planned = await asyncio.to_thread(forgetting, chosen, known, past, orders)
+            planned = await asyncio.to_thread(forgetting, chosen, known, past, orders, about)
             with self._live.forgetting(user, planned.redaction):
                 await forget_stored(store.ask, planned)
             self._live.forget(user, planned)
         for memory in planned.gone:
             log.info("[MEMORY FORGOTTEN] %s %s for user: %s", memory.category, log_name(memory), user)
-        return list(planned.gone)
+        return [*planned.gone, *(one.memory for one in planned.rewordings if one.words)]
 
     async def _found(self, user: SessionUser, category: str, key: str) -> Memory | None:
         parsed, key = Category.parse(category), storable(key)

@@ -33,7 +33,7 @@ MAY_KNOW = {
     "memory.settings": f"{RECORDS} memory.stores memory.embedding",
     "memory.manager": f"identity {BELOW_MANAGER}",
     "memory.operate": f"identity {RECORDS} memory.stores memory.settings",
-    "memory.__main__": f"identity {RECORDS} memory.stores memory.settings memory.operate",
+    "memory.__main__": f"identity {BELOW_MANAGER} memory.settings memory.operate",
     "memory": "memory.records memory.manager",
     "web": "identity memory apps",
     "call": f"identity metrics room voice apps {MEMORY}",

@@ -236,7 +236,6 @@ class SessionMemory(OpenSession):
             self._store.outbox.put("a session", self._begin)
         clean = replace(turn, text=storable(turn.text)[:MAX_TURN_CHARACTERS])
         self._sums_up = self._sums_up or turn.role == "user"
-        self.late.heard(clean)
 
         def write(stored: Session) -> Coroutine[Any, Any, int]:
             return self._store.write(Store.append_turns, stored.conversation, [self.late.left_of(clean)])
@@ -260,6 +259,8 @@ class SessionMemory(OpenSession):
             self._heard_in = asyncio.get_running_loop()
             self._heard.append(turn.id)
             self.heard_last = turn.id
+            self.late.heard(turn)
+            turn = self.late.left_of(turn)
             self.unsettled = continued(self.unsettled, turn) if self.unsettled else turn
 
     def settle(self) -> None:

@@ -237,11 +237,14 @@ class _Connection:
         self._busy_seconds = busy_seconds
         self._thread: _Thread | None = None
         self._db: sqlite3.Connection | None = None
+        self._left: Callable[[sqlite3.Connection], bool] | None = None
+        """What could not be done yet."""
 
     async def __call__(
-        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], None] | None = None
+        self, run: Callable[[sqlite3.Connection], T], then: Callable[[sqlite3.Connection], bool] | None = None
     ) -> T:
-        """What `run` returns, in one transaction; `then` runs after it is committed.
+        """What `run` returns, in one transaction; `then` runs after it is committed, and after later ones as well until
+        it was done.
 
         What the caller gives up while it waits for its turn is not done, nor what has not begun by then: it must not
         happen behind a later call's back.
@@ -270,7 +273,7 @@ class _Connection:
     def _transaction(
         self,
         run: Callable[[sqlite3.Connection], T],
-        then: Callable[[sqlite3.Connection], None] | None,
+        then: Callable[[sqlite3.Connection], bool] | None,
         given_up: threading.Event,
     ) -> T:
         # none of these errors quotes a value: sqlite3 names tables and columns, UnicodeError one character
@@ -285,8 +288,9 @@ class _Connection:
             except BaseException:
                 db.execute("rollback")
                 raise
-            if then:
-                then(db)
+            self._left = then or self._left
+            if self._left and self._left(db):
+                self._left = None
             return result
         except (sqlite3.IntegrityError, sqlite3.DataError, UnicodeError) as error:
             raise StoreRefused(f"the embedded store at {self._path} refused it: {error}") from error

@@ -163,17 +163,20 @@ _UPGRADES: tuple[tuple[str, ...], ...] = (
 )
 
 
-def scrub(db: sqlite3.Connection) -> None:
+def scrub(db: sqlite3.Connection) -> bool:
     """Take what was deleted out of the log beside the file too; `secure_delete` has overwritten it in the file.
 
-    Not waited for: while another process reads, the words stay in the log until the next checkpoint.
+    Not waited for: False while another process reads, and the words are still in the log.
     """
-    (busy,) = db.execute("pragma busy_timeout").fetchone()
+    (timeout,) = db.execute("pragma busy_timeout").fetchone()
     db.execute("pragma busy_timeout = 0")
     try:
-        db.execute("pragma wal_checkpoint(truncate)").fetchone()
+        (busy, _, _) = db.execute("pragma wal_checkpoint(truncate)").fetchone()
+    except sqlite3.OperationalError:  # locked by another checkpoint
+        return False
     finally:
-        db.execute(f"pragma busy_timeout = {busy}")
+        db.execute(f"pragma busy_timeout = {timeout}")
+    return not busy
 
 
 def open_file(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:

@@ -73,6 +73,8 @@ def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, A
 
 def _by_itself(request: Request) -> str:
     """A greeting, a question whether somebody is there, a goodbye: as the instructions for this reply ask."""
+    if "forget" in request.results:
+        return _trouble(request, "forget") or "Okay, I have forgotten that."
     asked = request.instructions.lower()
     for phrase, words in _INSTRUCTED.items():
         if phrase in asked:

@@ -145,6 +145,22 @@ def test_of_somebody_unknown_nothing_is_remembered(known: Operator) -> None:
     assert (told.status, told.found) == (DONE, {"ok": True, "memories": []})
 
 
+# -- forget
+
+
+def test_what_is_forgotten_is_gone_from_the_turns_too_and_nothing_else_is(known: Operator) -> None:
+    bobs = known.rows_of(BOB)
+    told = known.asks("forget", "PREFERENCE:favorite_color", "--identity", ALICE, "--json")
+    assert (told.status, told.found["forgotten"]) == (DONE, ["PREFERENCE:favorite_color"])
+    rows = known.rows_of(ALICE)
+    assert "blue" not in json.dumps([rows[part] for part in ("memories", "past", "conversations")])
+    assert [row["text"] for row in rows["turns"]] == [""]
+    assert [row["key"] for row in rows["memories"]] == ["pets"]
+    assert known.rows_of(BOB) == bobs
+    again = known.asks("forget", "PREFERENCE:favorite_color", "--identity", ALICE)
+    assert (again.status, again.out) == (NOT_DONE, "nothing is kept under that name\n")
+
+
 # -- export, import, erase
 
 

@@ -22,6 +22,9 @@ class RealtimeServer:
     def __init__(self) -> None:
         self.fault: Fault = ""
         self.connections = 0
+        self.items: dict[str, dict[str, Any]] = {}
+        """What the model of the last connection has of the conversation, by id."""
+        self.instructions = ""
         self.base_url = ""
         self._ids = itertools.count()
         self._open: set[web.WebSocketResponse] = set()
@@ -53,6 +56,7 @@ class RealtimeServer:
             await ws.close()
             return ws
         self._open.add(ws)
+        self.items.clear()
         await self._send(ws, "session.created", session={"id": "sess"})
         async for message in ws:
             if message.type == WSMsgType.TEXT:
@@ -67,9 +71,15 @@ class RealtimeServer:
         if event["type"] == "conversation.item.create":
             previous = event.get("previous_item_id")
             item = {"status": "completed", "object": "realtime.item", **event["item"]}
+            self.items[item["id"]] = item
             await self._send(
                 ws, "conversation.item.added", previous_item_id=None if previous == "root" else previous, item=item
             )
+        elif event["type"] == "conversation.item.delete":
+            del self.items[event["item_id"]]
+            await self._send(ws, "conversation.item.deleted", item_id=event["item_id"])
+        elif event["type"] == "session.update":
+            self.instructions = event["session"].get("instructions", self.instructions)
         elif event["type"] == "response.create":
             await self._respond(ws, event.get("response", {}).get("metadata"))
 
@@ -101,6 +111,7 @@ class RealtimeServer:
         await self._send(ws, "response.output_audio.delta", delta=_SOUND, **about)
         await self._send(ws, "response.output_audio.done", **about)
         content = [{"type": "output_audio", "transcript": "Hello there."}]
+        self.items[item["id"]] = {**item, "content": content}
         await self._send(ws, "response.output_item.done", item={**item, "content": content}, **about)
         await self._done(ws, response, "completed", None)
 

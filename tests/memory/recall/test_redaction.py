@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from memory.recall.redaction import Forgetting, Redaction, Thing, content, forgetting
-from memory.records import Category, Memory, Past
+from memory.records import Category, Memory, Past, folded
 from tests.memory.stores.contract import NOON
 
 FACT = Category.FACT
@@ -179,3 +179,23 @@ def test_nothing_is_looked_for_in_nothing() -> None:
     assert Redaction([Thing("")])("I like tea") == "I like tea"
     assert Redaction([])("") == ""
     assert content("") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ("I smoke.", "Smoking is bad"),
+        ("I gamble heavily", "Gambling, heavy"),
+        ("I was diagnosed with shingles", "a DIAGNOSIS of shingle"),
+        ("Ich habe Gürtelrose", "GÜRTELROSE"),
+        ("Ich wohne in der Poststraße", "Poststrasse, poststraße"),
+        ("Мою жену зовут Ольга", "ОЛЬГА"),
+        ("我有糖尿病", "糖尿"),
+        ("나는 김치를 좋아해", "김치를"),
+    ],
+)
+def test_a_store_finds_every_text_that_may_say_it(told: str, text: str) -> None:
+    redaction = without(told)
+    assert redaction.tells(text)
+    assert any(needle in folded(part) for part in text.split(", ") for needle in redaction.needles)
+    assert all(needle == folded(needle) for needle in redaction.needles)

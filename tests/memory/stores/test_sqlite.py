@@ -237,7 +237,10 @@ async def test_what_is_forgotten_or_purged_is_gone_from_the_file_too(path: Path,
     room = await started(store)
     await store.remember(ALICE, [said("marmalade")])
     await store.remember(ALICE, [said("quokka", later=60)])
-    await store.append_turns(ALICE, room.conversation, [turn("lighthouse")])
+    await store.append_turns(ALICE, room.conversation, [turn("lighthouse"), turn("wombat and tea", name="item_9")])
+    [wombat] = await store.mentions(ALICE, ["wombat"], 0, 9)
+    await store.redact(ALICE, [(wombat, "")], [], [])
+    assert b"wombat and" not in _file(path)
     assert all(word in _file(path) for word in (b"marmalade", b"quokka", b"lighthouse"))
     await store.forget(ALICE, Category.PREFERENCE, "favorite_color")
     assert b"marmalade" not in _file(path)
@@ -254,6 +257,18 @@ async def test_erasing_does_not_wait_for_a_reader(path: Path, store: SqliteStore
         async with asyncio.timeout(2):
             assert (await store.erase(ALICE))["memories"] == 1
         reader.execute("rollback")
+
+
+async def test_what_a_reader_kept_in_the_log_goes_with_the_next_write(path: Path, store: SqliteStore) -> None:
+    await store.remember(ALICE, [said("marmalade")])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from memories").fetchall()
+        await store.redact(ALICE, [], [], [(Category.PREFERENCE, "favorite_color")])
+        assert b"marmalade" in _file(path)
+        reader.execute("rollback")
+    await store.ensure_profile(ALICE, None)
+    assert b"marmalade" not in _file(path)
 
 
 async def test_a_session_that_resumes_is_not_taken_for_one_that_asks_again(store: SqliteStore) -> None:
