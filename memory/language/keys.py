@@ -57,7 +57,7 @@ def meant(key: str, known: Iterable[str], *, loosely: bool = True) -> list[str]:
     """Which of the known keys are meant by this one, the likeliest first: itself and its other spellings; else,
     `loosely`, those of the same words in another order or number ("colors_favorite"), if they are one thing."""
     canonical = canonical_key(key)
-    there = {one: canonical_key(one) for one in known}
+    there = {one: canonical_key(one) for one in known if one == key or not one.startswith(STATEMENT_KEY)}
     if same := [one for one, its in there.items() if its == canonical]:
         return sorted(same, key=lambda one: (one != key, one != canonical, one))
     near = [one for one in there if _is_near(one, canonical)] if loosely else []
@@ -71,8 +71,6 @@ def _words(key: str) -> list[str]:
 
 
 def _is_near(known: str, canonical: str) -> bool:
-    if known.startswith(STATEMENT_KEY) or canonical.startswith(STATEMENT_KEY):
-        return False
     one, other = ([_singular(word) for word in _words(key) if word not in _ARTICLES] for key in (known, canonical))
     one = [word for word in one if word not in _OWNERS] or one
     if not _DIRECTIONS.isdisjoint(one):

@@ -84,8 +84,8 @@ def _by_itself(request: Request) -> str:
     if "welcome" not in asked:
         return "Hello. What can I do for you?"
     known = [fact for fact in request.facts if not fact.past]
-    if name := next((fact.words for fact in reversed(known) if fact.key == "name"), ""):
-        called = name.rstrip(".").split()[-1]
+    if name := next((fact.value for fact in reversed(known) if fact.key == "name"), ""):
+        called = name.split()[-1]
         return f"Welcome back, {called.capitalize() if called.islower() else called}. It is good to hear from you."
     return f"Welcome back. Last time you told me that {known[-1].to_them}." if known else "Welcome back."
 

@@ -20,6 +20,15 @@ _BLOCKS = re.compile(r"<(memory|earlier_conversation|instructions)>\n?(.*?)\n?</
 _UNNAMED = re.compile(r"user_input_\d+")
 # what stands for somebody who has said nothing
 _STAGE_DIRECTION = re.compile(r"\([^()]*\)")
+# Said of nobody: in a role play, in a story, to be translated, or by somebody else.
+_NOT_OF_THEMSELVES = re.compile(
+    r"(?:please )?(?:translate|shorten|pretend|imagine|suppose|write)\b|they said: "
+    r"|in (?:the|this|my|our|a) (?:role[- ]?play|game|story|novel|dream)\b",
+    re.IGNORECASE,
+)
+_ROLE_PLAY = re.compile(r"\brole[- ]?play\b", re.IGNORECASE)
+_OVER = re.compile(r"\b(?:stop|end|over|enough)\b", re.IGNORECASE)
+_INTRODUCED = re.compile(r"^(?:it's|it is|this is)\s+|\W*\b(?:here|speaking)\W*$", re.IGNORECASE)
 _ASKED_TO_FORGET = re.compile(r"\b(?:forget|delete|erase|remove)\b(?P<what>.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -38,7 +47,12 @@ class Fact:
         named = self.key and not _UNNAMED.fullmatch(self.key)
         if not named or english.is_about_the_speaker(self.words):
             return english.said_to_them(self.words)
-        return f"your {self.key.replace('_', ' ')} is {self.words.rstrip('.')}"
+        return f"your {self.key.replace('_', ' ')} is {self.value}"
+
+    @property
+    def value(self) -> str:
+        """Without what it was introduced with: "It's Marta." is Marta."""
+        return _INTRODUCED.sub("", self.words).rstrip(".")
 
     @property
     def stems(self) -> set[str]:
@@ -56,6 +70,8 @@ class Request:
     """The agent's own last words before that."""
     facts: list[Fact] = field(default_factory=list[Fact])
     """Oldest first, with what tools found in this turn."""
+    playing: bool = False
+    """A role play goes on."""
     tools: set[str] = field(default_factory=set[str])
     results: dict[str, str] = field(default_factory=dict[str, str])
     """What tools answered in this turn, by their names."""
@@ -96,8 +112,10 @@ def _hear(request: Request, text: str) -> None:
     request.facts += _lines(blocks.get("memory", ""))
     request.instructions = blocks.get("instructions", "")
     request.said, request.results, request.arguments = words, {}, {}
+    if _ROLE_PLAY.search(words):
+        request.playing = not _OVER.search(words)
     if words and not english.is_question(words) and english.is_about_the_speaker(words) and not _orders(words):
-        request.facts.append(Fact(words))
+        request.facts += [] if request.playing or _NOT_OF_THEMSELVES.match(words) else [Fact(words)]
 
 
 def _take_result(request: Request, name: str, text: str) -> None:
@@ -118,7 +136,7 @@ def _orders(words: str) -> bool:
 
 def _lines(text: str) -> Iterator[Fact]:
     for line in text.splitlines():
-        if found := _LINE.match(line):
+        if (found := _LINE.match(line)) and not _NOT_OF_THEMSELVES.match(found["value"]):
             yield Fact(found["value"], found["key"], found["category"], past=bool(found["past"]))
 
 

@@ -233,3 +233,24 @@ def test_what_is_told_of_ones_own_in_more_words_answers() -> None:
 @pytest.mark.parametrize("odd", [{"role": "tool", "content": "x"}, {"role": "user"}])
 def test_a_message_without_what_is_usual_breaks_nothing(odd: dict[str, str]) -> None:
     assert isinstance(answer([odd, user("what is my name")], [{"type": "web_search"}]), Say)
+
+
+def test_what_was_said_in_a_role_play_is_not_said_of_oneself() -> None:
+    turns = ["I live in Oulu", "In the role play, I live in Berlin.", "I live in Potsdam"]
+    assert say(*map(user, turns), user("where do I live")) == "You live in Oulu."
+    over = [*turns, "Let's stop the role play.", "I moved to Turku"]
+    assert say(*map(user, over), user("where do I live")) == "You moved to Turku."
+    told = block(
+        "- 2026-11-20 FACT home_city: I live in Oulu", '- 2026-11-21 FACT user_input_1: they said: "I live in Rome"'
+    )
+    assert say(user(told + "where do I live")) == "You live in Oulu."
+    assert (
+        say(user("I live in Oulu"), user("Translate: I live in Rome"), user("where do I live")) == "You live in Oulu."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("It's Marta.", "Marta"), ("Marta here", "Marta"), ("katja", "katja"), ("my name is Ann", "Ann")]
+)
+def test_a_name_is_told_without_what_it_was_introduced_with(name: str, told: str) -> None:
+    assert say(user(block(f"- 2026-11-20 FACT name: {name}") + "what is my name")) == f"Your name is {told}."

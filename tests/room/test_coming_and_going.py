@@ -84,21 +84,22 @@ async def test_two_shops_that_one_deployment_serves_know_nothing_of_each_others_
     product: Product, server: Edge, settings: Set, scope: str, attribute: str
 ) -> None:
     settings(participant_kinds="standard,sip", identity_scope=scope)
-    bakery, garage, again = server.room("bakery"), server.room("garage"), server.room("bakery again")
-    neither, login = server.room("neither"), server.room("login")
+    bakery, garage, again, neither, login = (
+        server.room(f"{scope}: {name}") for name in ("bakery", "garage", "bakery again", "neither", "login")
+    )
     called = {bakery: "+49301", garage: "+49302", again: "+49301", neither: "", login: "+49301"}
     async with working(product.server) as worker:
         for room, number in called.items():
             room.join(PHONE, STANDARD if room is login else SIP, attributes={attribute: number} if number else None)
             await worker.job(room.name)
             await product.greeted(room)
-            await product.chat(room, PHONE, f"I like the {room.name} best.")
+            await product.chat(room, PHONE, f"I like the {room.name.split()[1]} best.")
             await product.chat(room, PHONE, "What do I like?")
             room.close()
             await worker.idle()
-    told = {room.name: product.requests(room)[-1].everything for room in called}
-    assert "the bakery best" in told["bakery again"]
-    assert "the bakery best" not in told["garage"] + told["neither"] + told["login"]
+    told = {room: product.requests(room)[-1].everything for room in called}
+    assert "the bakery best" in told[again]
+    assert "the bakery best" not in told[garage] + told[neither] + told[login]
     persons = {livekit_identity_to_uuid(PHONE, kind="sip", scope=number) for number in ("+49301", "+49302")}
     assert set(product.profiles()) == {str(uuid) for uuid in (*persons, livekit_identity_to_uuid(PHONE))}
 

@@ -347,7 +347,7 @@ async def test_who_is_asked_for_their_name_in_the_first_greeting_answers_with_it
     product: Product, server: Edge, answer: str
 ) -> None:
     """And in the second call, where nobody has asked, the same words are no name."""
-    first, second = server.room("first"), server.room("second")
+    first, second = server.room(f"asked: {answer}"), server.room(f"not asked: {answer}")
     async with working(product.server) as worker:
         await job(worker, product, first, ALICE, "Hello!", answer, "I like tea.")
         await job(worker, product, second, ALICE, "Robin", "Thanks.")
