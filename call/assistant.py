@@ -43,6 +43,7 @@ from voice.failure import patiently
 
 log = logging.getLogger("rapport")
 
+NOTHING_THERE = "Nothing is kept under that key."
 # So long, in seconds, an answer waits for what the question means; then memories are found by its words alone.
 _LONGEST_THOUGHT = 0.1
 P = ParamSpec("P")
@@ -184,7 +185,7 @@ class Assistant(Agent):
         """
         known = await self._memory.awhy(category, key)
         if known is None:
-            return "Nothing is kept under that key."
+            return NOTHING_THERE
         source = "They said" if known.memory.source else "They asked you to keep it, as"
         said_at = known.said_at.astimezone(self._clock.zone)
         return f"{source} on {said_at:%d %B %Y at %H:%M}: {harmless(known.words)}"
@@ -216,7 +217,14 @@ class Assistant(Agent):
         known = await self._memory.ameant(keys)
         # what a realtime model follows may not be transcribed yet
         about = "" if self._realtime else (_turns(context) or [""])[-1]
-        return await self._forget(known, about) if known else "Nothing is kept under that key."
+        if known:
+            return await self._forget(known, about)
+        # a key that was guessed: what was said in this call is not told with its key
+        topic = " ".join(keys).replace("_", " ")
+        near = sharing_a_word(await self._memory.arecall(topic), topic)
+        return (
+            f"Nothing is kept under that key. What there is about it:\n{self._lines(near)}" if near else NOTHING_THERE
+        )
 
     @_tool
     async def forget_about(self, context: RunContext[None], topic: str, confirmation: str) -> str:

@@ -12,7 +12,9 @@ A file of `evals/` is one scenario:
           - We moved to Porto in June.
           - ask: "Where do I live?"
             known: [porto]                # each must be in the answer; "a|b" where either will do
-            gone: [you live in rome]      # none may be
+            wrong: [you live in rome]     # none may be in it
+          - ask: "How am I?"
+            gone: [shingles]              # nor any of these, which the model must not even be shown
 """
 
 from __future__ import annotations
@@ -32,18 +34,26 @@ class WrongScenario(Exception):
 
 
 class Question(BaseModel, extra="forbid", frozen=True):
-    """What is asked; parts of its right answer, in small letters, and what must not be in it."""
+    """What is asked; parts of its right answer and of a wrong one, and what must be gone."""
 
     ask: Annotated[str, Field(min_length=1)]
     known: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
 
-    def faults(self, told: str) -> list[str]:
-        """What is wrong with what was told, each in a few words; nothing if it is right."""
-        told = told.casefold()
-        missing = [word for word in self.known if not any(one.casefold() in told for one in word.split("|"))]
-        left = [word for word in self.gone if word.casefold() in told]
-        return [*(f"lacks {word!r}" for word in missing), *(f"has {word!r}" for word in left)]
+    def faults(self, answer: str) -> list[str]:
+        """What is wrong with an answer, each in a few words; nothing if it is right."""
+        return self.faults_of_what_is_shown(answer) + self._has(answer, self.wrong)
+
+    def faults_of_what_is_shown(self, told: str) -> list[str]:
+        """The same of what a model is told before it answers: nothing if it can answer right."""
+        folded = told.casefold()
+        missing = [word for word in self.known if not any(one.casefold() in folded for one in word.split("|"))]
+        return [f"lacks {word!r}" for word in missing] + self._has(told, self.gone)
+
+    @staticmethod
+    def _has(text: str, words: tuple[str, ...]) -> list[str]:
+        return [f"has {word!r}" for word in words if word.casefold() in text.casefold()]
 
 
 class Conversation(BaseModel, extra="forbid", frozen=True):

@@ -27,7 +27,13 @@ def test_every_file_of_the_folder_is_a_scenario_that_asks_something() -> None:
 def test_an_answer_is_right_with_all_that_must_be_known_and_nothing_that_must_be_gone(
     told: str, faults: list[str]
 ) -> None:
-    assert Question(ask="Where do I live?", known=("porto",), gone=("you live in rome",)).faults(told) == faults
+    assert Question(ask="Where do I live?", known=("porto",), wrong=("you live in rome",)).faults(told) == faults
+
+
+def test_what_must_be_gone_may_not_even_be_shown_and_what_is_wrong_may() -> None:
+    question = Question(ask="How am I?", wrong=("you smoke",), gone=("shingles",))
+    assert question.faults_of_what_is_shown("In the play: you smoke. Shingles.") == ["has 'shingles'"]
+    assert question.faults("You smoke, and had shingles.") == ["has 'shingles'", "has 'you smoke'"]
 
 
 def test_one_of_several_words_is_enough_where_either_will_do() -> None:

@@ -32,8 +32,8 @@ class Product:
     def __init__(self, home: Path) -> None:
         self.file = home / "rapport.db"
         self.mind: Callable[[Request], str | Call] = lambda request: f"You said {request.words}"
-        self.curator: Callable[[], str] | None = None
-        """What a model answers that is asked beside the conversation."""
+        self.curator: Callable[[list[dict[str, str]]], str] | None = None
+        """What a model answers that is asked beside the conversation, to these messages."""
         self.models: dict[str, ScriptedLLM] = {}
         self.sessions: dict[str, ScriptedSession] = {}
         self.contexts: dict[str, Context] = {}
@@ -147,8 +147,8 @@ def shipped(tmp_path: Path) -> Iterator[Product]:
             self.apology = SilentApology()
             it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
 
-        async def ask(self, *_: object) -> str:
-            return it.curator() if it.curator else ""
+        async def ask(self, messages: list[dict[str, str]], *_: object) -> str:
+            return it.curator(messages) if it.curator else ""
 
         async def given_up(self) -> None:
             await asyncio.Event().wait()

@@ -33,7 +33,7 @@ async def test_what_a_call_told_is_in_order_in_the_next(
 ) -> None:
     caplog.set_level(logging.INFO)
     product.set(memory=MemorySettings(memory_extraction=how, resume_window=0))  # type: ignore[arg-type]
-    product.curator = lambda: ANSWER
+    product.curator = lambda _: ANSWER
     before = counted("rapport_curation_requests_total", how="believed")
     first, second = server.room(f"first {how}"), server.room(f"second {how}")
     async with working(product.server) as worker:

@@ -50,7 +50,7 @@ async def test_what_is_off_the_record_is_neither_kept_nor_told_later(
     product: Product, server: Edge, curator: str
 ) -> None:
     product.set(memory=MemorySettings.model_validate({"memory_extraction": curator}))
-    product.curator = lambda: "They talked about jazz."
+    product.curator = lambda _: "They talked about jazz."
     await a_call(
         product,
         server,
