@@ -227,7 +227,7 @@ def test_ctrl_c_at_the_prompt_leaves_no_process_and_the_terminal_as_it_was(agent
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, ROOT / "talk.py", "--agent", agent],
-        preexec_fn=lambda: os.login_tty(slave),  # noqa: PLW1509  (a terminal of its own, where Ctrl-C is a signal)
+        preexec_fn=lambda: log_in(slave),  # noqa: PLW1509
         env=clean_environment(),
     )
     try:
@@ -245,6 +245,12 @@ def test_ctrl_c_at_the_prompt_leaves_no_process_and_the_terminal_as_it_was(agent
         process.kill()
         os.close(slave)
         os.close(master)
+
+
+def log_in(terminal: int) -> None:
+    """To a terminal of one's own, where Ctrl-C is a signal; a shell's background job ignores it."""
+    os.login_tty(terminal)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_until(terminal: int, wanted: str) -> str:

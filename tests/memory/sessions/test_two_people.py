@@ -51,7 +51,7 @@ async def session_of(manager: MemoryManager, name: str) -> SessionMemory:
 
 async def test_the_trouble_of_one_person_reaches_nobody_else(path: Path) -> None:
     store = Partial(path)
-    manager = MemoryManager(lambda: store, deadline=0.3, timing=PATIENT)
+    manager = MemoryManager(lambda: store, deadline=1.0, timing=PATIENT)
     alice = await session_of(manager, "alice")
     with pytest.raises(StoreError):
         await start(alice)
