@@ -53,7 +53,8 @@ _PLAY_BEGINS = re.compile(
     rf"|{_LETS}(?:\w+ ){{1,3}}(?:role-? ?play\w*|make-? ?believe|roles)|{_LETS}(?:(?:pretend|role-? ?play)\b|act out"
     r"|improvise|simulate|play (?:doctor|teacher|pirate|knight|detective|shop|house)|(?:make up"
     r"|write) (?:\w+ ){1,3}together"
-    r"|(?:do|practi[cs]e|rehearse|have|run) (?:(?:an?|the|my|some|mock|job) )*(?:interview|scene|sketch|skit|improv))"
+    r"|(?:do|practi[cs]e|rehearse|have|run) (?:(?:an?|the|my|some|mock|job) )*(?:interview|scene|sketch|skit|improv"
+    r"|theat(?:re|er)|drama))"
     rf"|^(?:\w+ )?(?:in|for|during) (?:the|this|our|my|a) {_PLAY} (?:\w+ )?(?:i (?:am|live|work)|my name|call me)\b"
     rf"|^(?:\w+ )?(?:in (?:the|this|our|my|a) )?role-? ?play(?! (?:is|are|was|were|games?|can|has|helps)\b)"
     r"|^(?:\w+ )?(?:scenario|in character|as (?:my|a|the) character)\b|\bi will (?:play|be) the (?:role|part)\b"
@@ -96,16 +97,17 @@ _TEXT_COMES = re.compile(
 _TEXT_IS_HERE = re.compile(r"(?i)[:：]\s*\w+\W+\w|\b(?:that|as) (?:i|my|we|our)\b")  # "Translate: I live in Rome"
 _REST = re.compile(
     rf"{_ASKED}(?:suppos(?:e|ing)|assum(?:e|ing)|imagine|say (?:that )?{_I}|what if|hypothetically|in theory|dear \w+"
-    rf"|to whom it may concern|(?:draft|compose|write)\b.* {_LETTER}\b)|\bonce upon a time\b"
-    rf"|\bthis is (?:just )?a test\b"
+    rf"|to whom it may concern|for the sake of argument|knock knock|(?:draft|compose|write)\b.* {_LETTER}\b)"
+    rf"|\bonce upon a time\b|\bthis is (?:just )?a test\b"
     r"|\bhow (?:to|do|would|can|should) (?:(?:you|i|we|one) )?(?:say|write|translate|put)\b|\bin it (?:i|my)\b"
     rf"|\b(?:in|for|from) (?:my|the|this|that|a|our|his|her) (?:\w+ )?{_STORY}\b|\bfor (?:example|instance)\b(?!\.)"
-    rf"|\b{_TEXT} (?:says?|said|reads?|goes|sings?)\b|\bin (?:minecraft|roblox|fortnite|skyrim|the sims|second life)\b"
+    rf"|\b(?:{_TEXT}|{_STORY}) (?:says?|said|reads?|goes|sings?|starts|begins)\b|\bas (?:if|though) i\b"
+    rf"|\bin (?:minecraft|roblox|fortnite|skyrim|the sims|second life)\b"
     r"|\b(?:my|the) (?:\w+ )?(?:character|avatar|hero|heroine|protagonist|narrator|alter ego|persona)(?:s name)? is\b"
 )
 _SENTENCE = re.compile(
-    r"\b(?:basically|practically|virtually|kind of|sort of|pretty much|more or less|a bit of an?|such an?|so to speak"
-    r"|in a way|figuratively|in spirit|at heart|when it comes to|as good as|feels? like)\b"
+    r"\b(?:am|are|as) (?:basically|practically|virtually|kind of|sort of|pretty much|more or less|a bit of|such)\b"
+    r"|\b(?:so to speak|in a way|figuratively|in spirit|at heart|when it comes to|as good as|feels? like)\b"
     r"|^(?:\w+ )?(?:if|when|whenever|unless|until|once|as soon as|maybe|perhaps|before|in case)\b"
     r"|\b(?:he|she|they) (?:says?|said|goes)$|\bas (?:they|he|she) says?$"
     rf"|{_ASKED}(?:write|draft|compose|say|sing|reply|answer|(?:tell|text|send|email) (?:him|her|them|my \w+))\b"
@@ -121,8 +123,8 @@ _QUOTED = re.compile(
 )
 # What comes after a colon is a text, unless it was announced as one's own: "About me: I live in Rome".
 _COLON = re.compile(
-    r"(?i)^(?!.*\b(?:me|myself|i|news|facts?|record|update|note|remember|information|reminder|correction|answer|way)\b"
-    r".*[:：])[^:：]*\w[^:：]*[:：]\s*[\"'“‘]?(?:i|i'm|my|we|our|call me)\b"
+    r"(?i)^(?!.*\b(?:me|myself|i|news|facts?|record|update|note|remember|information|reminder|correction|answer|way"
+    r"|thing)\b.*[:：])[^:：]*\w[^:：]*[:：]\s*[\"'“‘]?(?:i|i'm|my|we|our|call me)\b"
 )
 _QUOTATION_MARK = re.compile('["“”„«»]')
 _PASTED = re.compile(

@@ -60,10 +60,11 @@ _WHEN = (
     r"|(?:a|an|\w+) (?:day|week|month|year)s? ago)"
 )
 _LEAD = re.compile(
-    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i (?:said|told you)|as (?:i said|you know)|good news|you know"
-    r"|by the way|in fact|to be honest"
+    r"^(?:(?:i (?:think|guess|believe|mean|meant)|i (?:said|told you)|as (?:i said|you know)|good news"
+    r"|(?:quick )?update|one more thing|you know"
+    r"|by the way|in fact|to be honest|just so you know|i wanted? (?:to let you know|to tell you|you to know)(?: that)?"
     r"|in real life|in reality|seriously|for real|(?:jokes|joking|kidding) aside|kidding|scratch that|correction"
-    r"|my mistake|sorry|wait|no|yes|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
+    r"|my mistake|sorry|wait|no|yes|yeah|so|and|but|because|then|anyway|hi|hello|hey|i (?:have )?changed my mind|"
     + _WHEN
     + r") )+"
 )

@@ -83,6 +83,35 @@ My daughter wants to say something. My name is Mia.
 On behalf of Mr. Jones: my name is Jones, I live in Cardiff.
 Here is what she wrote. I live in Quito.
 I got this email. I live in Lagos and my name is Prince.
+We're improvising: I'm a sailor and I live in Lisbon.
+Imagine a world where my name is Zork and I live in Atlantis.
+Here's the plot: I am a pilot and I live in Cairo.
+My novel starts like this. My name is Ishmael.
+The first line of my book is: I live in Paris.
+Tell it as if I were the hero. I live in Gotham.
+Polish this up please. My name is Jo and I'm a waiter.
+Can you say that in Dutch? My name is Piet.
+My homework is to translate: I live in Bonn and I'm a baker.
+Someone texted me: I moved to Peru.
+The ad says: my name is Candy, call me.
+My daughter is next to me. She says: my name is Mia.
+I'm reading you a message from Tom. My name is Tom and I live in Kiel.
+If I were you I'd move, say I live in Nice.
+Let's assume I work at Google.
+Pretend I'm 80.
+For the sake of argument, I live in Moscow.
+Let's imagine I'm 30 and I live in Rio.
+I could be wrong but my name is mud.
+My kids say I'm a taxi driver.
+I feel like I'm a nurse.
+I'm the family's accountant, so to speak.
+You could call me a dinosaur.
+You can call me old school.
+I live in a dream.
+I moved to second gear.
+Knock knock, I'm a plumber.
+In character: I'm 200 years old and I live in Transylvania.
+He introduced himself: my name is Karl.
 In this scene my name is Blanche and I live in New Orleans.
 Can you summarize this for me: My name is Omar. I work at Intel and I live in Doha.
 Make this shorter: I live in Bristol and I am a plumber.
@@ -194,6 +223,30 @@ My name is Ann, nice to meet you.
 Hello, my name is Ann.
 In real life, I live in Turku.
 I live in Turku, for real.
+Nice to meet you, I'm Vera and I live in Oulu.
+Sure, my name is Vera.
+Yeah so basically we moved to Oulu last summer.
+By the way, I changed jobs. I work at Nokia now.
+I wanted to let you know that I moved to Turku.
+My name is Vera, and I love reading novels.
+My name is Vera and I act in a theatre.
+I'm an actor, I live in Oulu.
+I'm a translator and I live in Oulu.
+We read stories every night. My son is called Tom.
+I'm a teacher at the school. I live in Oulu.
+My favorite film is Alien.
+I write letters for fun. I live in Oulu.
+My husband says hello. I live in Oulu.
+Yesterday my friend visited. I live in Oulu.
+I play games with my kids. I live in Oulu.
+I used to work at Google, but now I work at Nokia.
+I'm 42 and I live in Oulu.
+My email is vera@example.com
+My new address is 12 Mill Lane.
+Quick update: I moved to Turku.
+One more thing: I'm allergic to nuts.
+My dog is called Rex.
+When I call my mom she is happy. I live in Oulu.
 """.strip().splitlines()
 
 
@@ -206,6 +259,7 @@ def test_what_is_said_of_oneself_names_its_fact(turn: str) -> None:
 # -- a role play lasts
 
 PLAYS = """
+Let's do some theatre. You're Juliet, I'm Romeo. | My name is Romeo and I live in Verona.
 Let's roleplay. I'm a wizard called Merlin. | My name is Merlin. | I live in Avalon.
 Can you be the interviewer? I'll be the candidate. | My name is Bob Stone and I work at Shell.
 Let's practice ordering food in English. You be the waiter. | My name is Mr. Black.
