@@ -333,7 +333,8 @@ class Assistant(Agent):
     def _brief(self, question: str, already_said: Collection[str]) -> str:
         try:
             with metrics.RECALL_SECONDS.time():
-                return self._remembering.brief(question, already_said, self._clock.zone)
+                block = self._remembering.brief(question, already_said, self._clock.zone)
+                return self._remembering.discretion.without_said(block)
         except SessionClosed as error:
             log.error("[MEMORY REFUSED] %s", error)
             metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()

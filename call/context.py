@@ -86,7 +86,7 @@ def for_model(  # noqa: PLR0913 - all but the first by name
     earlier, steps = _bounded(_steps(shown, last))
     earlier = [masked(words, by_agent=False) for words in _last_turns(said[:start])] + earlier
     _, person = _last_person(steps)
-    person.words.insert(0, masked(brief(question, {each for step in steps for each in step.ids}), by_agent=False))
+    person.words.insert(0, brief(question, {each for step in steps for each in step.ids}))
     opening = (in_short(earlier) if earlier else "") or ("" if isinstance(steps[0], _Person) else _ARRIVED)
     if opening:
         steps = _joined([_Person([opening]), *steps])

@@ -24,6 +24,8 @@ _BLUNT = re.compile(
     r"(?i)\b(?:ignore|disregard|override|forget) (?:all |any |of )*(?:your|(?:(?:the|your|my) )?(?:previous|prior|above"
     r"|system)) (?:(?:previous|prior|system) )?(?:instructions|prompts?|guidelines)\b"
 )
+_MARKS = re.compile(r'[<\[:"]')
+_TOLD_TO_IT = re.compile(r"(?i)instruction|prompt|guideline")
 # What `memory.recall.brief` writes; a person may paste it, or a model may read it out.
 _OWN_BLOCK = re.compile(r"<\s*memory\s*>.*?(?:<\s*/\s*memory\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _OWN_LINE = re.compile(
@@ -39,8 +41,13 @@ _QUOTATION = re.compile(r'they said: "[^"“”„‟«»<>\n]*"')
 
 def is_instruction_like(text: str) -> bool:
     """Does it hold marks of a prompt, or tell the agent in so many words to drop its instructions?"""
-    seen = _INVISIBLE.sub("", text[:MAX_VALUE_CHARACTERS])
-    return bool(_MARKUP.search(seen) or _BLUNT.search(" ".join(seen.split())))
+    seen = text[:MAX_VALUE_CHARACTERS]
+    if not seen.isascii():
+        seen = _INVISIBLE.sub("", seen)
+    # each line that is told is looked at: most have not one of the signs that these take
+    if _MARKS.search(seen) and _MARKUP.search(seen):
+        return True
+    return bool(_TOLD_TO_IT.search(seen) and _BLUNT.search(" ".join(seen.split())))
 
 
 def escaped(text: str) -> str:

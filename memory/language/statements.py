@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from livekit import blingfire
@@ -19,7 +19,7 @@ from memory.language.named_facts import Named, called, categorise, named, takes_
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
-from memory.language.worthless import A_STATEMENT_BYTES, is_question, is_worthless
+from memory.language.worthless import is_question, is_worthless
 from memory.records import Category
 
 __all__ = ["Frame", "Statement", "heard", "normal_form", "same_statement", "settled", "statements_in"]
@@ -112,20 +112,6 @@ def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[State
         _add(found, statement, replacing=False)
     is_asked_still = frame.asked_name and not found and not any(map(is_question, sentences))
     return found, replace(after, asked_name=is_asked_still)
-
-
-def unquoted(turn: str, quotes: Sequence[str]) -> list[Statement]:
-    """What of a turn is worth keeping beside these quotes of it: every sentence of which they leave something over."""
-    left: list[Statement] = []
-    for sentence in _sentences(turn):
-        words = _stated(" ".join(sentence.split()))
-        whole = rest = f" {plain(words or '')} "
-        for quote in quotes:
-            rest = rest.replace(f" {plain(quote)} ", " ")
-        if words and (rest == whole or len(rest.encode()) >= A_STATEMENT_BYTES):
-            for statement in _unnamed(words):
-                _add(left, statement, replacing=False)
-    return left
 
 
 def settled(statement: Statement, current: str | None) -> Statement:

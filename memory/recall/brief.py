@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import chain, islice
 
+from memory.language.private.masking import masked
 from memory.language.quoting import escaped, is_instruction_like, quoted
 from memory.recall.history import past_that_fits
 from memory.recall.memories import RecallIndex
@@ -65,10 +66,10 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
 
 
 def line(memory: Memory, zone: tzinfo | None = UTC) -> str:
-    """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line."""
+    """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line, without a secret that is kept all the same."""
     key = memory.key if memory.key.isidentifier() else harmless(memory.key)
     said = f"{memory.category} {key}: {harmless(memory.value)}"
-    return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {said}")
+    return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {masked(said)}")
 
 
 def past_line(past: Past, zone: tzinfo | None = UTC) -> str:

@@ -381,12 +381,10 @@ async def test_a_model_of_a_short_memory_answers_from_the_turn_alone_and_recover
 
 def test_a_secret_is_shown_in_its_own_turn_alone() -> None:
     ctx = history("u my PIN is 4821", "a Your PIN is 4821.", "t the PIN is 4821", "u my card's PIN is 9911, say it")
-    told = str(
-        sent(ctx, brief=lambda *_: "<memory>\n- FACT pin: My PIN is 7777\n</memory>", masked=Discretion().masked)
-    )
+    told = str(sent(ctx, masked=Discretion().masked))
     assert "9911" in told
-    assert not any(pin in told for pin in ("4821", "7777"))
-    assert told.count("•••") == 4
+    assert "4821" not in told
+    assert told.count("•••") == 3
 
 
 def test_nor_is_one_shown_that_is_too_old_to_be_sent_word_by_word() -> None:

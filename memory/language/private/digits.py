@@ -48,6 +48,7 @@ _GROUP = re.compile(rf"\d+|{DIGIT}", re.IGNORECASE)
 # They are made of digits and dashes as well, and are no part of a longer number.
 _DATE = re.compile(r"\b(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})\b")
 _MANY = 12
+_NO_MARKS = str.maketrans(".,-", "   ")
 
 
 def run_of(least: int, most: int = 30) -> str:
@@ -69,7 +70,8 @@ def number_pattern(digits: str) -> str:
 
 def groups(text: str) -> Iterator[list[tuple[int, int]]]:
     """Each long run of digits as the places of the groups in which it was said; dates are in none."""
-    if len(_CHARACTER.findall(text)) + sum(word.strip(".,-") in _VALUES for word in text.lower().split()) < _MANY:
+    words = text.lower().translate(_NO_MARKS).split()
+    if len(_CHARACTER.findall(text)) + sum(map(_VALUES.__contains__, words)) < _MANY:
         return
     start = 0
     for date in [*_DATE.finditer(text), None]:

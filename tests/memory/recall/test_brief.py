@@ -47,6 +47,15 @@ def test_a_line_says_when_what_kind_and_what() -> None:
     assert lines_of(told_of([said("blue")], "").text) == ["- 2026-11-21 PREFERENCE favorite_color: blue"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("pin", "My PIN is 7777"), ("pin", "7777"), ("card", "4111 1111 1111 1111")]
+)
+def test_a_secret_that_an_older_version_kept_is_in_no_line(key: str, value: str) -> None:
+    held = said(value, key=key)
+    told = [line(held), past_line(Past(held, NOON)), told_of([held], value).text]
+    assert [text for text in told if "•••" not in text or "7777" in text or "1111" in text] == []
+
+
 def test_a_fact_that_is_all_its_statement_says_is_told_once_by_its_name() -> None:
     words = "Ich wohne in Rom"
     statement = said(words, "user_input_1", FACT, source="item_1")
