@@ -27,10 +27,10 @@ _KANA = re.compile(r"[\u3040-\u30ff]")
 _SYLLABLES = 4
 
 _SENTENCE = re.compile(r"(?<=[!?。！？।॥؟])\s*|\n+|(?<=[^\W\d_]{3}\.)\s+")
-# Where one clause may end and the next begin, in the languages of `common_words`.
+# Where one clause may end and the next begin, in the languages of `common_words`; Polish "i" is an English word too.
 _CLAUSE = re.compile(
     r"[;；]\s*|[,،]\s+|[，、]|\s+[–—-]\s+"
-    r"|\s+(?:and|but|or|so|und|aber|oder|et|mais|ou|y|pero|e|mas|ma|en|maar|и|а|но|i|ale|ve|ama|और|लेकिन|و)\s+",
+    r"|\s+(?:and|but|or|so|und|aber|oder|et|mais|ou|y|pero|e|mas|ma|en|maar|и|а|но|ale|ve|ama|और|लेकिन|و)\s+",
     re.IGNORECASE,
 )
 _OPENS = re.compile(r"^(?:and|but|or|so|also|und|aber|oder|et|mais|y|pero|e|mas|ma|en|maar|и|а|но|ale|ve|ama)\s+", re.I)

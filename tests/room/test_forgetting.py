@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import sqlite3
 from collections.abc import Callable
@@ -42,6 +41,19 @@ THINGS = [
     Thing("Ich habe Gürtelrose.", "Ich mag Kamillentee.", "Gürtelrose?", "Vergiss die Gürtelrose!", ["gürtelrose"]),
     Thing("我有糖尿病。", "我喜欢乌龙茶。", "糖尿病。乌龙茶。", "忘记我的糖尿病", ["糖尿病"]),
 ]  # fmt: skip
+_MORE = """
+    psoriasis eczema asthma migraine tinnitus vertigo bursitis sciatica gout lupus celiac anemia scoliosis insomnia
+    glaucoma rosacea vitiligo bronchitis arthritis diabetes malaria measles mumps rabies scurvy tetanus typhoid hernia
+    ulcer cataract stroke fracture burnout anorexia bulimia dyslexia autism epilepsy dementia hepatitis cholera leprosy
+    jaundice gangrene
+""".split()
+_TOLD = "I suffer from {}.", "My sister says that I have {}.", "They treat me for {} in Graz.", "It was {} after all."
+_BESIDE = "I keep three goats.", "On Fridays I sing in a choir.", "My tent is orange.", "I was born in Bruges."
+SOME_MORE = [
+    Thing(_TOLD[n % 4].format(word), _BESIDE[n % 4], f"Oh, {word}! Noted.", f"forget the {word}", [word])
+    for n, word in enumerate(_MORE)
+]
+EVERY = [*THINGS, *SOME_MORE]
 
 
 @pytest.fixture
@@ -99,12 +111,16 @@ def forgets(product: Product, thing: Thing) -> Callable[[Request], str | Call]:
     return think
 
 
-@pytest.mark.parametrize("thing", THINGS, ids=[thing.told for thing in THINGS])
+@pytest.mark.parametrize(
+    "thing",
+    [*THINGS, *(pytest.param(thing, marks=pytest.mark.soak) for thing in SOME_MORE)],
+    ids=[thing.told for thing in EVERY],
+)
 async def test_a_thing_that_is_forgotten_is_gone_everywhere_and_nothing_else(
     product: Product, server: Edge, threads: dict[str, str], thing: Thing
 ) -> None:
     kitchen, hall, again, new = (
-        server.room(f"place {THINGS.index(thing)}.{n}") for n in range(4)
+        server.room(f"place {EVERY.index(thing)}.{n}") for n in range(4)
     )  # rooms are of all tests
     threads[again.name] = kitchen.name
     product.mind = forgets(product, thing)
@@ -120,7 +136,9 @@ async def test_a_thing_that_is_forgotten_is_gone_everywhere_and_nothing_else(
         assert all(word in file(product).lower() for word in thing.gone)
         after = await ordered(product, kitchen, thing.order)
         await product.chat(kitchen, ALICE, "what else do you know?")
-        await asyncio.sleep(0.6)
+        await until(
+            lambda: not any(word in held(product, hall).lower() for word in thing.gone), "the hall to forget it"
+        )
         await product.chat(hall, ALICE, "and here?")
         told = {"kitchen holds": held(product, kitchen), "hall holds": held(product, hall)}
         kitchen.close()

@@ -199,3 +199,9 @@ def test_a_store_finds_every_text_that_may_say_it(told: str, text: str) -> None:
     assert redaction.tells(text)
     assert any(needle in folded(part) for part in text.split(", ") for needle in redaction.needles)
     assert all(needle == folded(needle) for needle in redaction.needles)
+
+
+def test_a_word_of_one_language_that_joins_clauses_in_another_does_not_cut_a_sentence_in_two() -> None:
+    redaction = Redaction([Thing("My sister says that I have eczema.")])
+    assert redaction("My sister says that I have eczema. I sing.") == "I sing."
+    assert redaction("I have a cat, and my sister says that I have eczema.") == "I have a cat."
