@@ -31,6 +31,8 @@ _TOGETHER = 3
 _MOST_SECRETS, _MOST_AT_HAND = 50, 500
 _NUMBER = re.compile(run_of(3), re.IGNORECASE)
 _ONE_WORD = re.compile(r"(\S{5,}?)[.!。]*")
+# What comes next may be meant.
+_THIS = re.compile(r"(?i)\b(?:this|dies|dieses|das hier|ceci|ça|esto|isto|isso|questo|dit|это)\b|これ|这|這|यह|هذا")
 _ENDS_IN_A_DIGIT = re.compile(r"\d[\s.,…–-]*$")
 
 
@@ -167,7 +169,7 @@ class Discretion:
                 case Stance.ALL_FROM_HERE:
                     self.off_record = True
                     kept.clear()
-                case Stance.BEFORE if not kept and (n == len(parts) - 1 or "this" not in sentence.lower()):
+                case Stance.BEFORE if not kept and (n == len(parts) - 1 or not _THIS.search(sentence)):
                     asked.append(stance)
                     continue
                 case _:  # it is about the whole utterance

@@ -17,6 +17,7 @@ Span = tuple[int, int]
 # Codes by which a person shows who they are: a number of three digits and more.
 _PIN = r"""
     pin[- ]?(?:code|number|nummer|kod)|(?:sim )?pin|cvv2?|cvc2?|(?:card )?security code
+    (?:phone|screen|unlock)(?:'s)? (?:lock )?code|code (?:for|of|to) (?:unlock )?(?:my |the |our )?(?:\w+ )?(?:phone|tablet|laptop|lock screen|screen)(?:'s)?(?: lock)?(?: screen)?
     card verification (?:code|number)|tan|code (?:for|of|to) (?:my |the |our )?(?:\w+ )?card
     geheimzahl|geheimnummer|kartenprüfnummer|pincode|beveiligingscode|code (?:pin|secret|confidentiel)|cryptogramme
     (?:código|codigo|número|clave) (?:pin|secret[oa]|de seguridad|de segurança)|codice (?:pin|segreto|di sicurezza)
@@ -30,7 +31,7 @@ _PIN = r"""
 _NUMBER = r"""
     (?:credit |debit |bank )?card(?: number| no\.?)|(?:credit|debit|bank) card
     (?<!customer )(?<!utility )(?:bank )?account (?:number|no\.?)
-    bank account|routing number|sort code|iban|social security(?: number| no\.?)?|ssn|social insurance number
+    (?<!customer )(?<!utility )account(?= \d{7})|bank account|routing number|sort code|iban|social security(?: number| no\.?)?|ssn|social insurance number
     national insurance(?: number| no\.?)?|national id(?:entity)?(?: card)?(?: number| no\.?)?
     id(?:entity)?(?: card)? (?:number|no\.?)
     passport(?: number| no\.?)?|(?<=my )social|driver'?s licen[cs]e(?: number| no\.?)?
@@ -64,7 +65,7 @@ _PASSWORD = r"""
 # Some part of each name: what has none of them is not read any further, which would take milliseconds.
 _STEMS = tuple(
     """
-    pin cvv cvc secur segur sicur tan geheim kartenpr beveilig secret segret cryptogr confiden verification пин безопас
+    pin phone tablet laptop screen unlock cvv cvc secur segur sicur tan geheim kartenpr beveilig secret segret cryptogr confiden verification пин безопас
     पिन 暗証 ピン セキュ 识别码 安全码 سري التعريف
     card account rout sort iban social ssn insurance identity passp pasap passap licen tax konto kreditk karten steuer
     sozial ausweis reisepass rekening credit bsn burgerser compte carte cuenta conta conto tarjeta cart dni nie nif cpf

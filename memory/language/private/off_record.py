@@ -166,7 +166,16 @@ _ENGLISH: tuple[tuple[Stance, str], ...] = (
         rf"|my|the) last (?:sentence|bit|part|thing|statement|remark"
         rf"|message)(?: (?:of mine|i said|that i said))?){_WHERE}\W*$",
     ),
-    (Stance.THIS, rf"^{_POLITE}{_DO_NOT} {_KEEP} (?:(?:this|that)(?: (?:information|part|fact))?|it|what follows)(?:,|:| -| (?=(?:{_CLAUSE})))"),
+    (Stance.THIS,
+        rf"^{_POLITE}{_DO_NOT} {_KEEP} (?:(?:this|that)(?: (?:information|part|fact))?|it|what follows)(?: down)?"
+        rf"(?:,|:| -| (?=(?:{_CLAUSE})))",
+    ),
+    (Stance.THIS, rf"^{_POLITE}forget (?:that )?i (?:ever )?(?:said|mentioned|told you) (?:that|this|it|anything)\b[,;:]"),
+    (Stance.THIS,
+        rf"^{_POLITE}(?:(?:(?:this|that|it|what i (?:say|tell you)) (?:has to |must |should |will )?(?:stays?|remains?|is)"
+        r"|(?:let us |we |you |can you |can we )?keep (?:this|that|it)|just|strictly|only) between (?:us|ourselves"
+        r"|you and me|you and i|the two of us)\b|between (?:ourselves|you and me|you and i)[,:])",
+    ),
     (Stance.THIS,
         rf"(?:^|[,;:] |\b(?:and|but) ){_POLITE}(?!(?:do not|never) )(?:{_DO_NOT}) {_REMEMBER} (?:that"
         rf"|this|it|what|how|when|where|who|why|which|about|the|my|our"
@@ -186,7 +195,7 @@ _ENGLISH: tuple[tuple[Stance, str], ...] = (
     ),
 )  # fmt: skip
 _BACK_EN = (
-    r"(?:(?<!not )\b(?:back|again|now|go|going) on the record\b|^(?:(?:and"
+    r"(?:(?<!not )\b(?:back|again|now|go|going) on (?:the )?record\b(?! (?:store|shop|player)s?\b)|^(?:(?:and"
     r"|okay|ok|so|now|right|we are|i am|this is|let us go|go) )*on the record(?: again"
     r"| now)?\b"
     r"|\byou (?:can|may|could|are allowed to|are free to) (?:now )?(?:\w+ )?(?:remember"
@@ -205,6 +214,9 @@ _BACK_EN = (
 # -- others: what asks for it in a sentence; alone, it is about what was said before
 
 _OTHERS = r"""
+    \b(?:das|es) (?:bleibt|muss) (?:bitte )?unter uns\b|\bbehalte? das (?:bitte )?für dich\b|\breste entre nous\b|\bgarde ça pour toi\b
+    \bqued[ae] entre (?:nosotr[oa]s|tú y yo)\b|\brest[ai] tra (?:(?:di )?noi|me e te)\b|\bfi(?:ca|que) entre nós\b
+    \b(?:blijft|hou dit|houd dit) (?:onder ons|tussen ons|voor je)\b|\bстрого между нами|\bпусть это останется между нами
     \bvergiss,? (?:bitte )?(?:alles, )?was ich (?:gerade |eben |dir )*(?:gesagt|erzählt)(?: habe)?|^(?:\W|bitte)*(?:speichere?|notiere?|behalte?) (?:bitte |dir |das |dies(?:es)? |es )*nicht\b
     \boublie[zr]? ce que (?:je viens de|j'ai) (?:te |vous )?(?:dire|dit)|\bolvid[ae] lo que (?:acabo de decir|he dicho|dije)
     \besque(?:ce|ça) o que (?:eu )?(?:acabei de dizer|disse)|\bdimentica (?:quello|ciò) che ho (?:appena )?detto

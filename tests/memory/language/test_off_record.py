@@ -26,6 +26,12 @@ Not for the record, but I can't stand my boss.
 Do not hold on to this information, I have diabetes.
 You mustn't remember that I cheated.
 This isn't something you should remember: I was arrested once.
+Please keep this between us: I was fired.
+This stays between you and me, I am seeing a therapist.
+Between ourselves, I'm adopted.
+Forget I said that, but I'm pregnant.
+Don't write this down, my brother is in jail.
+Das bleibt unter uns: ich bin schwanger.
 Merk dir bitte nicht, dass ich rauche.
 Ich will nicht, dass du dich daran erinnerst, dass ich trinke.
 Ne retiens pas que je fume.
@@ -84,6 +90,7 @@ In via ufficiosa, cerco un altro lavoro.
 بشكل غير رسمي، أبحث عن عمل آخر.
 """.strip().splitlines()
 BACK = """
+Back on record now.
 Back on the record: I like jazz.
 Okay, we're back on the record.
 You can remember this again.
@@ -100,6 +107,9 @@ Je mag weer alles onthouden.
 يمكنك أن تتذكر مرة أخرى
 """.strip().splitlines()
 ONLY_TALK = """
+Between us we have four kids.
+I bought a record player off a friend.
+Our land lies between ourselves and the sea.
 I don't remember that film.
 I don't remember my first teacher.
 Don't remember what it was called, a film from 1990.
@@ -254,3 +264,9 @@ def test_a_long_pasted_text_takes_no_longer_than_a_blink(talk: Talk) -> None:
     started = time.perf_counter()
     talk.person("I went to the harbour with 12 friends and my sister kept notes of it. " * 220)
     assert time.perf_counter() - started < 1
+
+
+def test_what_it_points_at_may_come_in_the_next_sentence_in_any_language(talk: Talk) -> None:
+    for words in ("Do not save this. I cheated.", "これは覚えないでください。離婚します。"):
+        talk.person(words)
+    assert talk.written == talk.statements == []

@@ -27,6 +27,8 @@ NAMED = """
 My PIN is 4821.|4821
 my pin for the card at Triodos is 4821 okay|4821
 PIN: 4821|4821
+the code for my phone lock screen is 2580|2580
+It goes to account 9876543210 at my bank.|9876543210
 4821 is my PIN|4821
 I changed my PIN to 9911|9911
 my PIN is four eight two one|four eight two one
@@ -65,6 +67,9 @@ mijn pincode is 4821|4821
 كلمة السر هي فراشة|فراشة
 """.strip().splitlines()
 NO_SECRETS = """
+The code of conduct is on my phone.
+My phone number is 555 867 5309.
+My account manager is called Lou.
 My locker code is 4711.
 The door code at the office is 2580.
 My phone number is +49 170 1234567 890 12345.
