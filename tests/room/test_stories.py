@@ -19,15 +19,18 @@ from tests.room.worker import Worker, working
 STORIES = json.loads((Path(__file__).parents[1] / "fixtures" / "stories.json").read_text())["stories"]
 FACTS = {key: quote for story in STORIES for key, quote in story.get("facts", {}).items()}
 
+NOTHING = "a model that finds nothing"
 CURATORS: dict[str, Curate | None] = {
     "rules": None,
-    "a model that finds nothing": curates_nothing,
+    NOTHING: curates_nothing,
     "a model that answers garbage": answers_garbage,
     "a model that names facts": scripted(FACTS),
 }
 
 
-@pytest.mark.parametrize("curator", CURATORS)
+@pytest.mark.parametrize(
+    "curator", [pytest.param(name, marks=pytest.mark.thorough if name == NOTHING else ()) for name in CURATORS]
+)
 async def test_what_somebody_told_is_found_two_calls_later(product: Product, server: Edge, curator: str) -> None:
     product.mind, product.curator = attentive, CURATORS[curator]
     product.set(memory=MemorySettings(memory_extraction="llm" if product.curator else "rules", resume_window=0))

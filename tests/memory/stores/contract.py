@@ -59,7 +59,8 @@ def supabase_as_people(directory: Path) -> AbstractContextManager[Backend]:
 Opened = Callable[[Path], AbstractContextManager[Backend]]
 BACKENDS = [
     pytest.param(sqlite, id="sqlite"),
-    pytest.param(supabase, id="supabase"),
+    # the same functions of the database, past its policies
+    pytest.param(supabase, id="supabase", marks=pytest.mark.thorough),
     pytest.param(supabase_as_people, id="supabase-tokens"),
 ]
 """Parameters of type `Opened`; the path is an empty directory."""
