@@ -154,6 +154,9 @@ async def before(event: asyncio.Event, work: Coroutine[object, object, object], 
         working.result()
         return True
     finally:
-        for task in tasks:
-            task.cancel()
+        # not once: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes with its result
+        while pending := [task for task in tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=STOP_SECONDS)
         await asyncio.gather(*tasks, return_exceptions=True)
