@@ -72,7 +72,8 @@ async def device(open_talk: OpenTalk, identity: str) -> AsyncGenerator[Device]:
         yield here
     finally:
         process.terminate()
-        await process.communicate()
+        async with asyncio.timeout(PATIENCE):
+            await process.communicate()
 
 
 async def test_what_one_device_is_told_or_forgets_the_other_tells_or_tells_no_more(open_talk: OpenTalk) -> None:
