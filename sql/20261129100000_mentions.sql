@@ -122,14 +122,15 @@ begin
   return jsonb_build_object('memory_history', v_history, 'memories', v_memories, 'messages', v_messages);
 end $$;
 
--- What is in effect here, for the doctor: never a row. (As before, with the new names in its list.)
+-- What is in effect here, for the doctor: never a row. (As before, with new names in its
+-- list, those of the next migration too.)
 create or replace function public.describe_schema()
 returns jsonb language plpgsql stable security invoker set search_path = ''
 as $$
 declare
   v_ours constant text[] := array[
     'ensure_profile', 'complete_first_login', 'remember', 'retrieve', 'list_memories', 'list_past', 'forget',
-    'memory_vectors', 'put_vectors', 'memories_since', 'mentions', 'redact',
+    'memory_vectors', 'put_vectors', 'memories_since', 'mentions', 'redact', 'uncurated', 'curate',
     'start_session', 'append_turns', 'touch_session', 'end_session', 'summarise', 'export_user', 'import_user',
     'erase_user', 'list_sessions', 'end_abandoned', 'take_lease', 'purge', 'describe_schema'
   ];

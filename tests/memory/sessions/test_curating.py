@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,19 +29,13 @@ from tests.memory.sessions.curators import (
     soon,
 )
 from tests.memory.sessions.moody import Moody
-from tests.memory.stores.contract import BACKENDS, Backend
+from tests.memory.stores.contract import Backend
 
 FACT = Category.FACT
 SLOW = replace(HASTE, curation_silence=60.0)
 PATIENT = replace(HASTE, curation=10.0)
 CHANGES = json.loads((Path(__file__).parents[1] / "language" / "fixtures" / "fact_changes.json").read_text("utf-8"))
 SMALL_TALK = ["the weather is odd today", "my train was late", "somebody is mowing the lawn"]
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
 
 
 @pytest.fixture

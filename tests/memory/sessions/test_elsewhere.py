@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from memory.sessions.session import SessionMemory
 from memory.stores.protocol import Store, StoreError, StoreOutdated
 from memory.stores.sqlite import SqliteStore
 from tests.memory.sessions.moody import CAT, HASTY, Moody, rows, start
-from tests.memory.stores.contract import ALICE, BACKENDS, NOON, Backend, said
+from tests.memory.stores.contract import ALICE, NOON, Backend, said
 
 NAME = "alice@example.com"
 FACT, PREFERENCE = Category.FACT, Category.PREFERENCE
@@ -57,12 +57,6 @@ async def device(open_store: Callable[[], Store], name: str = "device") -> Async
     finally:
         live.close()
         await manager.aclose()
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
 
 
 @pytest.fixture

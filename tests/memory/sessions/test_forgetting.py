@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,16 +19,10 @@ from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from tests.memory.sessions.moody import Moody, start
 from tests.memory.sessions.test_elsewhere import Device, device
-from tests.memory.stores.contract import ALICE, BACKENDS, Backend
+from tests.memory.stores.contract import ALICE, Backend
 
 CODE, TEA = "My diagnosis code is H 42.", "I like tea."
 FACT = Category.FACT
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
 
 
 @pytest.fixture

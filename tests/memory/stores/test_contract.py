@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,7 +34,6 @@ from memory.records import (
 from memory.stores.protocol import Store, StoreError
 from tests.memory.stores.contract import (
     ALICE,
-    BACKENDS,
     BOB,
     HALF_AN_HOUR,
     NOON,
@@ -50,19 +48,6 @@ from tests.memory.stores.contract import (
 FACT, PREFERENCE = Category.FACT, Category.PREFERENCE
 LONG_AGO = timedelta(0)
 """A window in which nothing has happened yet."""
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
-
-
-@pytest.fixture
-async def store(backend: Backend) -> AsyncIterator[Store]:
-    store = backend.open()
-    yield store
-    await store.aclose()
 
 
 # -- ensure_profile

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,10 +11,8 @@ from memory.records import Category, Mention, Past, Rewording, Session, folded
 from memory.stores.protocol import Store
 from tests.memory.stores.contract import (
     ALICE,
-    BACKENDS,
     BOB,
     NOON,
-    Backend,
     said,
     started,
     stated,
@@ -26,19 +22,6 @@ from tests.memory.stores.contract import (
 
 LONG_AGO = timedelta(0)
 PREFERENCE = Category.PREFERENCE
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
-
-
-@pytest.fixture
-async def store(backend: Backend) -> AsyncIterator[Store]:
-    store = backend.open()
-    yield store
-    await store.aclose()
 
 
 async def kept(store: Store, user: UUID = ALICE) -> list[str]:

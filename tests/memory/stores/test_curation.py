@@ -4,16 +4,14 @@ taken back, and nothing that happens twice."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
 from memory.records import Category, Curation, Memory, Past
 from memory.stores.protocol import Store
-from tests.memory.stores.contract import ALICE, BACKENDS, BOB, Backend, said, started, stated, vector_of
+from tests.memory.stores.contract import ALICE, BOB, Backend, said, started, stated, vector_of
 
 FACT = Category.FACT
 ROME = stated("Ich wohne in Rom", 1, source="item_1")
@@ -21,19 +19,6 @@ PORTO = stated("Ich bin nach Porto gezogen", 2, source="item_2", later=60)
 HUM = stated("so so la la", 3, source="item_3", later=120)
 AT_ROME = replace(ROME, key="home_city")
 AT_PORTO = replace(PORTO, key="home_city")
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    with request.param(tmp_path) as backend:
-        yield backend
-
-
-@pytest.fixture
-async def store(backend: Backend) -> AsyncIterator[Store]:
-    store = backend.open()
-    yield store
-    await store.aclose()
 
 
 def until(memory: Memory, reason: Memory) -> Past:
