@@ -158,9 +158,9 @@ class Assistant(Agent):
             return prompts.NOT_TO_BE_KEPT
         # a name that our rules know has one category, so that a tool and a turn mean the same memory by it
         of_rules = category_of(canonical_key(key))
-        category = of_rules or category
-        there = await self._memory.ameant([key], category) or await self._memory.ameant([key], of_rules)
-        category, key = (there[0].category, there[0].key) if there else (category, canonical_key(key))
+        there = await self._memory.ameant([key], of_rules)
+        there = [memory for memory in there if memory.category == category] or there
+        category, key = (there[0].category, there[0].key) if there else (of_rules or category, canonical_key(key))
         kept = await self._memory.astore(category, key, value)
         await self._refresh_realtime()
         return f"Remembered: {line(kept, self._clock.zone)}"
@@ -222,9 +222,7 @@ class Assistant(Agent):
         # a key that was guessed: what was said in this call is not told with its key
         topic = " ".join(keys).replace("_", " ")
         near = sharing_a_word(await self._memory.arecall(topic), topic)
-        return (
-            f"Nothing is kept under that key. What there is about it:\n{self._lines(near)}" if near else NOTHING_THERE
-        )
+        return f"{NOTHING_THERE} What there is about it:\n{self._lines(near)}" if near else NOTHING_THERE
 
     @_tool
     async def forget_about(self, context: RunContext[None], topic: str, confirmation: str) -> str:

@@ -131,23 +131,22 @@ def privately(remembering: SessionMemory, services: Services, turn: Turn) -> Hea
     if said and heard.taken_back == said.id:
         remembering.unsettled = None
     elif heard.taken_back and remembering.remembered:
-        task = asyncio.create_task(take_back(services.memory, remembering, heard.taken_back))
+        task = asyncio.create_task(take_back(services.memory, heard.taken_back))
         remembering.taking_back.add(task)
         task.add_done_callback(remembering.taking_back.discard)
     return heard
 
 
-async def take_back(memory: MemoryManager, remembering: SessionMemory, utterance: str) -> None:
+async def take_back(memory: MemoryManager, utterance: str) -> None:
     """Forget what is remembered of an utterance, by the id of its first turn. What it had replaced holds again."""
     try:
         told = [known for known in await memory.amemories() if known.source == utterance]
-        remembering.unsay({known.value for known in told})
+        # the last that stood under each name
+        before = {(one.memory.category, one.memory.key): one.memory.value for one in await memory.apast()}
+        await memory.aforget_these(told)
         for known in told:
-            name = (known.category, known.key)
-            before = [one.memory.value for one in await memory.apast() if (one.memory.category, one.memory.key) == name]
-            await memory.aforget(*name)
-            if before:
-                await memory.astore(*name, before[-1])
+            if value := before.get((known.category, known.key)):
+                await memory.astore(known.category, known.key, value)
     except (StoreError, SessionClosed) as error:
         log.error("[MEMORY FAILED] what was taken back is not forgotten: %s", error)
 

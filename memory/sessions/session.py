@@ -20,7 +20,6 @@ from uuid import UUID
 
 from memory.curation.curator import Ask
 from memory.curation.summary import extracted_summary
-from memory.language.private.masking import MASK
 from memory.language.statements import Statement, heard
 from memory.language.utterances import continued
 from memory.recall.brief import brief
@@ -429,11 +428,6 @@ class SessionMemory(OpenSession):
         if is_time and self._sums_up and self._summary_is_due:
             self._summary_is_due, self._summed_up_at = False, monotonic()
             self._write_summary(extracted_summary(self.stated))
-
-    def unsay(self, words: Collection[str]) -> None:
-        """What they stated in these words stands in no summary any more. Never waits."""
-        self.stated = deque((each for each in self.stated if each not in words), self.stated.maxlen)
-        self._write_summary(extracted_summary(self.stated) or MASK)
 
     def _write_summary(self, summary: str) -> None:
         if self._start and summary:
