@@ -31,7 +31,7 @@ from pydantic import ValidationError
 from identity import IdentityError, livekit_identity_to_uuid
 from memory.operate import doctor
 from memory.operate.migrate import MigrationError, migrate, pending
-from memory.recall.redaction import forgetting
+from memory.recall.redaction import forgetting, under
 from memory.records import Memory, SessionRecord
 from memory.sessions.forgetting import forget_stored
 from memory.settings import MemorySettings, open_store
@@ -145,9 +145,8 @@ async def _forget(options: argparse.Namespace, store: Store) -> Answer:
         return getattr(store, method.__name__)(user, *arguments)
 
     known, past = await store.memories(user), await store.past(user)
-    told = [*known, *(one.memory for one in past)]
-    chosen = [memory for memory in told if f"{memory.category}:{memory.key}" in options.names]
-    if not chosen:
+    wanted = [(category, key) for category, _, key in (name.partition(":") for name in options.names)]
+    if not (chosen := under(wanted, known, past)):
         return Answer(NOT_DONE, ["nothing is kept under that name"], {"forgotten": []})
     planned = forgetting(chosen, known, past)
     await forget_stored(ask, planned)

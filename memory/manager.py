@@ -26,7 +26,7 @@ from memory.embedding.embedders import Embedder
 from memory.language.keys import meant, spellings
 from memory.recall.history import again, to_bring_back
 from memory.recall.memories import RecallIndex
-from memory.recall.redaction import forgetting
+from memory.recall.redaction import forgetting, under
 from memory.records import Category, Memory, Past, Profile, checked, log_name, storable
 from memory.sessions.client import Measure, PersonalStore, StoreClient
 from memory.sessions.embedding_queue import Meaning, MeasureEmbedding
@@ -289,8 +289,7 @@ class MemoryManager:
         async with store.quiet():
             # what another device told in the last seconds too, which may not be known here yet
             known, past = await self._all_that_holds(store), await store.ask(Store.past)
-            told = [*known, *(one.memory for one in past)]
-            if not (chosen := [memory for memory in told if (memory.category, memory.key) in names]):
+            if not (chosen := under(names, known, past)):
                 return []
             planned = await asyncio.to_thread(forgetting, chosen, known, past, orders, about)
             with self._live.forgetting(user, planned.redaction):

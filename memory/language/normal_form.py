@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from memory.language.keys import american
 
 # With or without its apostrophe: recognisers and hurried people leave it out.
-_CONTRACTIONS = [
+_WRITTEN_OUT = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\b(?:can't|cant|cannot)\b", "can not"),
@@ -26,6 +26,12 @@ _CONTRACTIONS = [
         (r"'d\b", " would"),
         (r"\blet's\b", "let us"),
         (r"\b(it|he|she|that|this|what|who|where|there|here|name|everything|everybody|everyone)'s\b", r"\1 is"),
+    )
+]
+# What else is one word said in two ways.
+_ONE_WAY = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
         (r"'s (?=(?:called|named|a|an|not|now|my|our|no longer)\b)", " is "),
         (r"\b(favou?rite \w+(?: \w+)?)'s (?!.*\b(?:is|are|was)\b)", r"\1 is "),
         (r"'s?\b", "s"),
@@ -76,10 +82,17 @@ _TAIL = re.compile(
 
 def plain(text: str) -> str:
     """Lower case, contractions written out, no marks, one blank between words."""
-    low = american(text.replace("’", "'").lower())
-    for pattern, replacement in _CONTRACTIONS:
+    low = written_out(american(text.replace("’", "'").lower()))
+    for pattern, replacement in _ONE_WAY:
         low = pattern.sub(replacement, low)
     return " ".join(_TOKEN.findall(low))
+
+
+def written_out(low: str) -> str:
+    """A text in small letters without contractions; its marks stay."""
+    for pattern, replacement in _WRITTEN_OUT:
+        low = pattern.sub(replacement, low)
+    return low
 
 
 def without_fillers(plain_text: str) -> str:

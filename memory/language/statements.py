@@ -12,13 +12,12 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from livekit import blingfire
-
 from memory.language.frame import Frame, own_words
 from memory.language.named_facts import Named, called, categorise, named, takes_any_value
 from memory.language.normal_form import normal_form, plain, same_statement
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
+from memory.language.sentences import sentences
 from memory.language.worthless import is_question, is_worthless
 from memory.records import Category
 
@@ -95,9 +94,9 @@ def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[State
     """
     found: list[Statement] = []
     taken_back = False
-    sentences = _sentences(turn)
-    own, after = own_words(turn, sentences[:_MAX_SENTENCES], frame)
-    for sentence, is_own in zip(sentences[:_MAX_SENTENCES], own, strict=True):
+    parts = _sentences(turn)
+    own, after = own_words(turn, parts[:_MAX_SENTENCES], frame)
+    for sentence, is_own in zip(parts[:_MAX_SENTENCES], own, strict=True):
         said = " ".join(sentence.split())
         words = _TAKING_BACK.sub("", said)
         taken_back = taken_back or words != said
@@ -108,9 +107,9 @@ def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[State
         for statement in [correction] if correction else list(_of_sentence(words, frame, is_own=is_own)):
             _add(found, statement, replacing=taken_back)
         taken_back = False
-    for statement in _unnamed(" ".join(sentences[_MAX_SENTENCES:])):
+    for statement in _unnamed(" ".join(parts[_MAX_SENTENCES:])):
         _add(found, statement, replacing=False)
-    is_asked_still = frame.asked_name and not found and not any(map(is_question, sentences))
+    is_asked_still = frame.asked_name and not found and not any(map(is_question, parts))
     return found, replace(after, asked_name=is_asked_still)
 
 
@@ -127,10 +126,9 @@ def settled(statement: Statement, current: str | None) -> Statement:
 
 
 def _sentences(turn: str) -> list[str]:
-    """Whole ones, without our own words: no dot of "St. Louis", "Dr. Smith" or "8 p.m." ends one."""
+    """Whole ones, without our own words."""
     text = without_own_block(turn).replace("’", "'")
-    _, places = blingfire.text_to_sentences_with_offsets(text)
-    return [part for start, end in places for part in _SMALL_SENTENCE_END.split(text[start:end])]
+    return [part for sentence in sentences(text) for part in _SMALL_SENTENCE_END.split(sentence)]
 
 
 def _stated(sentence: str) -> str | None:

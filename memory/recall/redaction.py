@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, pairwise
 
-from livekit import blingfire
-
+from memory.language.sentences import sentence_places
 from memory.recall.common_words import BETWEEN, COMMON
 from memory.recall.letters import letters, runs
 from memory.recall.words import stem
@@ -205,8 +204,7 @@ class Redaction:
 
 def _sentences(text: str) -> Iterator[str]:
     """All of the text, each with the blanks after it."""
-    _, places = blingfire.text_to_sentences_with_offsets(text)
-    starts = [start for start, _ in places]
+    starts = [start for start, _ in sentence_places(text)]
     for start, end in pairwise([0, *starts[1:], len(text)] if starts else [0, len(text)]):
         ends = [cut.end() for cut in _SENTENCE.finditer(text, start, end) if cut.end() < end]
         yield from (text[one:other] for one, other in pairwise([start, *ends, end]) if other > one)
@@ -253,6 +251,12 @@ class Forgetting:
     redaction: Redaction
 
 
+def under(names: Collection[tuple[str, str]], memories: Sequence[Memory], past: Sequence[Past]) -> list[Memory]:
+    """What holds, and what held, under these (category, key)."""
+    everything = chain(memories, (one.memory for one in past))
+    return [memory for memory in everything if (memory.category, memory.key) in names]
+
+
 def forgetting(
     chosen: Collection[Memory],
     memories: Sequence[Memory],
@@ -271,7 +275,7 @@ def forgetting(
     names = {(memory.category, memory.key) for memory, part in parts if part == memory}
     chosen = [part for _, part in parts]
     while True:
-        seeds = [*chosen, *(memory for memory in everything if (memory.category, memory.key) in names)]
+        seeds = [*chosen, *under(names, memories, past)]
         others = [memory for memory in everything if (memory.category, memory.key) not in names]
         redaction, rewordings = _reach(seeds, others, orders)
         found = {

@@ -16,7 +16,8 @@ from memory.language.private.digits import digits_of, run_of
 from memory.language.private.masking import MASK, again, masked, secrets_in, without, worth_keeping
 from memory.language.private.named import asks_for_a_secret, awaits_a_secret
 from memory.language.private.nobodys import is_echo, is_invented
-from memory.language.private.off_record import Stance, after_back, sentences, stance_of
+from memory.language.private.off_record import Stance, after_back, stance_of
+from memory.language.sentences import sentences
 from memory.language.worthless import is_worthless
 from memory.records import Turn
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from livekit import blingfire
-
 from memory.language.private.digits import digits_of, number_pattern, run_of
 from memory.language.private.named import named_secrets
 from memory.language.private.numbers import Span, secret_numbers
+from memory.language.sentences import sentences
 
 MASK = "•••"
 _MASKS = re.compile(rf"{MASK}(?:[\s,.–-]*{MASK})+")
@@ -66,8 +65,7 @@ def worth_keeping(masked_text: str) -> str:
     """A masked text without the clauses that said nothing but a secret."""
     if MASK not in masked_text:
         return masked_text
-    _, places = blingfire.text_to_sentences_with_offsets(masked_text)
-    return " ".join(filter(None, (_without_names(masked_text[start:end]) for start, end in places)))
+    return " ".join(filter(None, map(_without_names, sentences(masked_text))))
 
 
 def _without_names(sentence: str) -> str:

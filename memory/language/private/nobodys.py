@@ -9,7 +9,7 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 
-from livekit import blingfire
+from memory.language.sentences import sentence_places, sentences
 
 # Recognisers were taught with subtitles of videos, and hear in silence what such videos end with. Each is a whole
 # utterance without its marks; nothing is here that a person would tell.
@@ -159,8 +159,7 @@ def is_invented(turn: str) -> bool:
     form = _form(turn)
     if form in _FORMS:
         return True
-    _, places = blingfire.text_to_sentences_with_offsets(turn)
-    parts = [_form(turn[start:end]) for start, end in places]
+    parts = [_form(sentence) for sentence in sentences(turn)]
     return len(parts) > 1 and all(part in _FORMS for part in parts if part)
 
 
@@ -191,5 +190,4 @@ def _words(text: str) -> list[str]:
 
 def _beginnings(text: str) -> set[int]:
     """At which words a sentence begins."""
-    _, places = blingfire.text_to_sentences_with_offsets(text)
-    return {len(_words(text[:start])) for start, _ in places}
+    return {len(_words(text[:start])) for start, _ in sentence_places(text)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from livekit import blingfire
+from memory.language.normal_form import written_out
 
 
 class Stance(Enum):
@@ -326,19 +326,10 @@ _AHEAD_RULES = [(stance, pattern) for stance, pattern in _RULES if stance is Sta
 _BACK = [re.compile(_BACK_EN, re.IGNORECASE), *_compiled(_OTHERS_BACK)]
 _FROM_HERE, _THIS = _compiled(_OTHERS_FROM_HERE), _compiled(_OTHERS)
 _PAUSE = ".,:;!—–-。、，："
-_WRITTEN_OUT = tuple(
-    (re.compile(pattern, re.IGNORECASE), out)
-    for pattern, out in (
-        (r"\b(do|does|did|would|could|should|must|need|is|are|was)(?:n't|nt)\b", r"\1 not"),
-        (r"\b(?:can't|cant|cannot)\b", "can not"),
-        (r"\bwon't\b", "will not"),
-        (r"\bi'?m\b", "i am"),
-        (r"\b(i|you|we)'d\b", r"\1 would"),
-        (r"\b(i|you|we)'ll\b", r"\1 will"),
-        (r"\b(i|we)'ve\b", r"\1 have"),
-        (r"\b(you|we)'re\b", r"\1 are"),
-        (r"\blet's\b", "let us"),
-        (r"\b(that|this|it|what|there)'s\b", r"\1 is"),
+_SPELLED = tuple(
+    (re.compile(pattern), spelled)
+    for pattern, spelled in (
+        (r"\b(must|need)(?:n't|nt)\b", r"\1 not"),
         (r"\bo(?:f|ff)[- ]the[- ]record\b", "off the record"),
         (r"^off record(?=[:,])", "off the record"),
         (r"\bon-the-record\b", "on the record"),
@@ -346,18 +337,13 @@ _WRITTEN_OUT = tuple(
 )
 
 
-def sentences(turn: str) -> list[str]:
-    _, places = blingfire.text_to_sentences_with_offsets(turn)
-    return [turn[start:end] for start, end in places]
-
-
 def stance_of(sentence: str) -> Stance:
     """What one sentence of a person asks for."""
-    said = " ".join(sentence.replace("’", "'").split())
-    if "off-the-record " in said.lower():  # "off-the-record talks"
+    said = written_out(" ".join(sentence.replace("’", "'").lower().split()))
+    if "off-the-record " in said:  # "off-the-record talks"
         return Stance.NOTHING
-    for pattern, out in _WRITTEN_OUT:
-        said = pattern.sub(out, said)
+    for pattern, spelled in _SPELLED:
+        said = pattern.sub(spelled, said)
     ahead, others = (
         next((stance for stance, pattern in rules if pattern.search(said)), None) for rules in (_AHEAD_RULES, _RULES)
     )
