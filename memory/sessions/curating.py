@@ -83,7 +83,8 @@ class Curating:
             with suppress(StoreError):  # then it is looked for when something new is kept
                 left = await self._store().spare(Store.uncurated, MOST_STATEMENTS)
                 self._budget.left_over(len({memory.source for memory in left}))
-                self._waiting += len(left)
+                # some of these were kept since, and are counted already
+                self._waiting = max(self._waiting, len(left))
             while self._works:
                 await self._until_it_is_time()
                 await asyncio.shield(self._ask())

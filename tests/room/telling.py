@@ -15,6 +15,10 @@ from tests.room.worker import Worker, until
 Curate = Callable[[list[dict[str, str]]], str]
 
 _LINE = re.compile(r"- \d{4}-\d{2}-\d{2} \w+ (?P<key>\S+): (?P<said>.+)")
+_NOT_SAID = re.compile(
+    r"user_input_\d+|\d{4}-\d\d-\d\dT[\d:.+]+|[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"
+    r'|"(?:id|call_id|group_id)": "[^"]*"|"created_at": [\d.]+|(?:item|msg)_[0-9a-f]+'
+)
 _FORGET = re.compile(r"(?i)forget (?P<what>.+?)[.!]*$")
 
 
@@ -65,4 +69,9 @@ async def told(product: Product, room: EdgeRoom, worker: Worker, person: str, *w
 def known(product: Product, room: EdgeRoom, question: str) -> str:
     """All that the model could see when it was asked this, but for the question."""
     request = next(request for request in product.requests(room) if request.words == question)
-    return request.everything.replace(question, "").lower()
+    return spoken_of(request.everything.replace(question, ""))
+
+
+def spoken_of(everything: str) -> str:
+    """What people can have said in it, in small letters: no times, no ids. A PIN may stand in those by chance."""
+    return _NOT_SAID.sub("", everything).lower()

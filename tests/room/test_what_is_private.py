@@ -14,6 +14,7 @@ from memory.settings import MemorySettings
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import Call, Request
 from tests.room.product import Product
+from tests.room.telling import spoken_of
 from tests.room.worker import working
 
 ALICE = "alice@example.com"
@@ -23,12 +24,12 @@ _NUMBERS = itertools.count()
 def written(product: Product) -> str:
     """Everything that the database holds, in small letters."""
     with sqlite3.connect(product.file) as db:
-        return "\n".join(db.iterdump()).lower()
+        return spoken_of("\n".join(db.iterdump()))
 
 
 def shown(product: Product, room: EdgeRoom) -> str:
     """All that the model was sent for the last answer."""
-    return product.requests(room)[-1].everything.lower()
+    return spoken_of(product.requests(room)[-1].everything)
 
 
 async def a_call(product: Product, server: Edge, name: str, *words: str) -> EdgeRoom:

@@ -11,6 +11,8 @@ from contextvars import Context
 from livekit.agents import AgentServer, JobExecutorType
 from livekit.protocol import models
 
+from call.call import SHUTDOWN_SECONDS
+
 PATIENCE = 8.0
 """Seconds that a test waits for something that takes milliseconds; two busy cores may need them."""
 
@@ -47,8 +49,8 @@ class Worker:
         return bool(self._server._proc_pool.processes)
 
     async def idle(self) -> None:
-        """Wait until all jobs are over."""
-        await until(lambda: not self.running, "the jobs to end")
+        """Wait until all jobs are over. Each may take its time to put in order what was said, and to write it."""
+        await until(lambda: not self.running, "the jobs to end", PATIENCE + 2 * SHUTDOWN_SECONDS)
 
 
 @contextlib.asynccontextmanager
