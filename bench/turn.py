@@ -50,7 +50,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.voice import SpeechHandle, io
 
 from call.acquaintance import RESUMED_TURNS, Acquaintance
-from call.assistant import Assistant
+from call.assistant.assistant import Assistant
 from call.call import SHUTDOWN_SECONDS
 from call.clock import Clock
 from call.services import Services, Settings

@@ -9,7 +9,7 @@ from datetime import timedelta, tzinfo
 from livekit.agents import JobContext, llm
 
 import metrics
-from call import prompts
+from call.assistant import prompts
 from call.services import Services
 from identity import SessionUser
 from memory.curation.summary import summary_block

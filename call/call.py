@@ -12,10 +12,10 @@ from livekit.agents import JobContext
 
 import metrics
 from call.acquaintance import Acquaintance, get_acquainted
-from call.assistant import Assistant
+from call.assistant.assistant import Assistant
+from call.assistant.prompts import FIRST_GREETING, GOODBYES
 from call.clock import Clock
 from call.console import show_memories
-from call.prompts import FIRST_GREETING, GOODBYES
 from call.services import Services, has_curator
 from call.turns import keep_turns, summarise
 from identity import Binding

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from call import prompts
+from call.assistant import prompts
 from identity import livekit_identity_to_uuid
 from memory.records import Category, Memory
 from memory.stores.sqlite import SqliteStore

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from livekit.agents import get_job_context
 
-from call import prompts
+from call.assistant import prompts
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
 from memory.records import Session

@@ -21,7 +21,7 @@ from livekit.agents import ConversationItemAddedEvent, JobProcess
 from livekit.protocol.agent_pb import agent_session as wire
 
 import agent
-from call import prompts
+from call.assistant import prompts
 from identity import livekit_identity_to_uuid, set_session_user
 from memory.manager import MemoryManager
 from memory.records import Memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from call.confirmation import SpokenConfirmation
+from call.assistant.confirmation import SpokenConfirmation
 
 BEFORE = ["hello", "please forget everything about me"]
 

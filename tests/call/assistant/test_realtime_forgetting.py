@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from call.acquaintance import Acquaintance
-from call.assistant import Assistant
+from call.assistant.assistant import Assistant
 from call.clock import Clock, ClockSettings
 from call.services import Services, Settings
 from identity import Binding, set_session_user

@@ -13,11 +13,10 @@ from livekit.agents import Agent, ConversationItemAddedEvent, ModelSettings, Run
 from livekit.agents.llm.chat_context import Instructions
 
 import metrics
-from call import prompts
 from call.acquaintance import Acquaintance
-from call.clock import Clock, spoken_time
-from call.confirmation import SpokenConfirmation
-from call.context import (
+from call.assistant import prompts
+from call.assistant.confirmation import SpokenConfirmation
+from call.assistant.context import (
     Chunk,
     InShort,
     Refusals,
@@ -28,6 +27,7 @@ from call.context import (
     take_out_of_tools,
     without_unsaid,
 )
+from call.clock import Clock, spoken_time
 from call.services import Services
 from call.turns import turn_of
 from identity import Binding, NoSessionUser, WrongSessionUser

@@ -19,7 +19,7 @@ from livekit.agents import Agent, AgentSession, FlushSentinel, ModelSettings, ll
 from livekit.agents.llm.chat_context import Instructions
 from livekit.plugins import openai
 
-from call.context import Chunk, InShort, Refusals, for_model
+from call.assistant.context import Chunk, InShort, Refusals, for_model
 from memory.language.private.discretion import Discretion
 from voice.failure import CONNECT, patiently
 
