@@ -12,7 +12,7 @@ from memory.language.quoting import escaped, is_instruction_like, quoted
 from memory.recall.history import past_that_fits
 from memory.recall.memories import RecallIndex
 from memory.recall.vectors import Vector
-from memory.records import Memory, Past
+from memory.records import STATEMENT_KEY, Memory, Past
 
 # About 400 tokens at four characters each: more costs every turn of the call, and few precise lines answer better
 # than many.
@@ -68,8 +68,10 @@ def brief(  # noqa: PLR0913 - all but two are by name, and seldom given
 def line(memory: Memory, zone: tzinfo | None = UTC) -> str:
     """`- 2026-11-21 PREFERENCE favorite_color: blue`, always one line, without a secret that is kept all the same."""
     key = memory.key if memory.key.isidentifier() else harmless(memory.key)
-    said = f"{memory.category} {key}: {harmless(memory.value)}"
-    return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {masked(said)}")
+    value = harmless(memory.value)
+    # a key may be the name of a secret; the milliseconds in a statement's own are no part of one
+    said = f"{key}: {masked(value)}" if memory.key.startswith(STATEMENT_KEY) else masked(f"{key}: {value}")
+    return _cut(f"- {memory.said_at.astimezone(zone):%Y-%m-%d} {memory.category} {said}")
 
 
 def past_line(past: Past, zone: tzinfo | None = UTC) -> str:

@@ -47,8 +47,14 @@ _RUN = re.compile(rf"{DIGIT}(?:{BETWEEN}{DIGIT})*", re.IGNORECASE)
 _GROUP = re.compile(rf"\d+|{DIGIT}", re.IGNORECASE)
 # They are made of digits and dashes as well, and are no part of a longer number.
 _DATE = re.compile(r"\b(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})\b")
-_MANY = 12
-_NO_MARKS = str.maketrans(".,-", "   ")
+_NO_MARKS = str.maketrans(dict.fromkeys(".,-–—·/", " "))
+
+
+def how_many(text: str) -> int:
+    """How many digits a text has, in any script or as words: found out in a fraction of the time of any pattern here."""
+    words = text.lower().translate(_NO_MARKS).split()
+    return len(_CHARACTER.findall(text)) + sum(map(_VALUES.__contains__, words))
+
 
 
 def run_of(least: int, most: int = 30) -> str:
@@ -70,9 +76,6 @@ def number_pattern(digits: str) -> str:
 
 def groups(text: str) -> Iterator[list[tuple[int, int]]]:
     """Each long run of digits as the places of the groups in which it was said; dates are in none."""
-    words = text.lower().translate(_NO_MARKS).split()
-    if len(_CHARACTER.findall(text)) + sum(map(_VALUES.__contains__, words)) < _MANY:
-        return
     start = 0
     for date in [*_DATE.finditer(text), None]:
         end = date.start() if date else len(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from memory.language.private.digits import run_of
+from memory.language.private.digits import how_many, run_of
 
 Span = tuple[int, int]
 
@@ -63,7 +63,13 @@ _PASSWORD = r"""
 
 
 # Some part of each name: what has none of them is not read any further, which would take milliseconds.
-_STEMS = tuple(
+_STEMS_OF_PASSWORDS = tuple(
+    """
+    pass key token phrase safe kennwort losung wachtwoord clave senha palavra parola пароль кодов hasł şifre lösen
+    salasana adgang contras secret パスワード 合言葉 密码 密碼 口令 비밀 पासवर्ड كلمة
+    """.split()
+)
+_STEMS_OF_NUMBERS = tuple(
     """
     pin phone tablet laptop screen unlock cvv cvc secur segur sicur tan geheim kartenpr beveilig secret segret cryptogr confiden verification пин безопас
     पिन 暗証 ピン セキュ 识别码 安全码 سري التعريف
@@ -71,10 +77,10 @@ _STEMS = tuple(
     sozial ausweis reisepass rekening credit bsn burgerser compte carte cuenta conta conto tarjeta cart dni nie nif cpf
     rg curp codice счёт счет карт паспорт снилс инн pesel numer kimlik numaram personnummer hetu henkil aadhaar national
     マイナンバー パスポート 口座 カード 身份证 护照 護照 银行 卡号 信用卡 आधार खाता कार्ड पासपोर्ट पैन رقم القومي id
-    pass key token phrase safe kennwort losung wachtwoord clave senha palavra parola пароль кодов has şifre lösen
-    salasana adgang パスワード 合言葉 密码 密碼 口令 비밀 पासवर्ड كلمة contras
     """.split()
 )
+_FEWEST = 2
+"""No code and no number that is known by its name has fewer digits."""
 _AROUND = 160
 """So many characters before and after a name are read."""
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -171,7 +177,8 @@ _END = re.compile(r"(?:です|だよ?|でした)?[\s.,;:!?。！？]*$")
 def named_secrets(text: str) -> Iterator[Span]:
     """Where in the text the values stand."""
     low = text.casefold()
-    if not any(map(low.__contains__, _STEMS)):
+    stems = _STEMS_OF_PASSWORDS if how_many(text) < _FEWEST else (*_STEMS_OF_PASSWORDS, *_STEMS_OF_NUMBERS)
+    if not any(map(low.__contains__, stems)):
         return
     for name in _NAME.finditer(text):
         start = max(0, name.start() - _AROUND)

@@ -24,7 +24,7 @@ from stdnum.mx import curp
 from stdnum.se import personnummer
 from stdnum.us import ssn
 
-from memory.language.private.digits import digits_of, groups
+from memory.language.private.digits import digits_of, groups, how_many
 
 Span = tuple[int, int]
 
@@ -39,11 +39,8 @@ _SHORTEST_CARD = 14
 # As it is written and as it is spelled out: "N L 91 A B N A 04 17 16 43 00".
 _IBAN = re.compile(r"(?<![0-9A-Z])[A-Z][ -]?[A-Z][ -]?\d[ -]?\d(?:[ -]?[A-Z0-9]){11,30}(?![0-9A-Z])", re.IGNORECASE)
 _SHORTEST_IBAN = 15
-
-
-_DIGIT = re.compile(r"\d")
 _FEWEST = 5
-"""No number below has fewer digits."""
+"""No number here has fewer digits."""
 
 
 def _has_no_checksum(_: str) -> bool:
@@ -75,9 +72,10 @@ _IDS = [(re.compile(rf"(?<![0-9A-Z-]){form}(?![0-9A-Z-])", re.IGNORECASE), check
 
 def secret_numbers(text: str) -> Iterator[Span]:
     """Where in the text they stand."""
-    yield from _cards(text)
-    if len(_DIGIT.findall(text)) < _FEWEST:
+    if (digits := how_many(text)) < _FEWEST:
         return
+    if digits >= _SHORTEST_CARD:
+        yield from _cards(text)
     yield from _ibans(text)
     for form, check in _IDS:
         yield from (found.span() for found in form.finditer(text) if check(found[0]))
