@@ -51,10 +51,9 @@ _NO_MARKS = str.maketrans(dict.fromkeys(".,-–—·/", " "))
 
 
 def how_many(text: str) -> int:
-    """How many digits a text has, in any script or as words: found out in a fraction of the time of any pattern here."""
+    """How many digits a text has, in any script or as words; a fraction of the work of any pattern here."""
     words = text.lower().translate(_NO_MARKS).split()
     return len(_CHARACTER.findall(text)) + sum(map(_VALUES.__contains__, words))
-
 
 
 def run_of(least: int, most: int = 30) -> str:
