@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count, islice, pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,13 +59,8 @@ _COUNT_BITS = 8
 _MOST = (1 << _COUNT_BITS) - 1
 """How often a word may count in one unit; BM25 hardly tells 20 from 200."""
 
-_OFTEN = 4
-"""A word that stands in more than one of so many units is looked for in all of them."""
-
 _ROUNDING = 1e-5
 """Vectors of length 1 that are nearer to one another than this are the same."""
-
-_Weight = np.float32 | NDArray[np.float32]
 
 _NOBODY = 0
 """The slot that no unit has: the neighbour of the first and the last of a session."""
@@ -119,18 +114,14 @@ class _Speaker:
         self.spoken = 0
 
 
-class _Standing:
-    """Where a word stands, by postings: in which `slots`, how often, how much it is `alike` to what was asked, and what
-    it is `worth`. Words that look like one may stand in one slot: then it is `repeated`."""
+class _Standing(NamedTuple):
+    """Where a word stands, by postings, of which words that look like one may have several for one slot."""
 
-    __slots__ = ("alike", "counts", "repeated", "slots", "worth")
-
-    def __init__(self, packed: NDArray[np.int64], alike: _Weight, worth: _Weight, *, repeated: bool = False) -> None:
-        self.slots = packed >> _COUNT_BITS
-        self.counts = (packed & _MOST).astype(np.float32)
-        self.alike = alike
-        self.worth = worth
-        self.repeated = repeated
+    packed: NDArray[np.int64]
+    alike: NDArray[np.float32]
+    """How much the word there is like the one that was asked for."""
+    worth: NDArray[np.float32]
+    size: int
 
 
 class SearchIndex(Generic[K]):
@@ -253,70 +244,61 @@ class SearchIndex(Generic[K]):
         return [self._entries[slot].key for _, _, slot in ranked[:limit]]
 
     def _scores(self, asked: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What each unit scores by the words in it and around it (by slot), and each session (by number)."""
+        """What each unit scores by the words in it and around it (by slot), and each session (by number).
+
+        All words at once: a search is made of many small steps, which cost more each than what they do.
+        """
         around = np.zeros(len(self._lengths), np.float32)
         sessions = np.zeros(len(self._session_lengths), np.float32)
-        if not self._length:
+        standing = [found for word in asked if (found := self._standing(word))]
+        if not standing:
             return around, sessions
-        session = _view(self._session)
+        packed, alike, worth, sizes = zip(*standing, strict=True)
+        words = np.repeat(np.arange(len(standing)), sizes)
+        posted = np.concatenate(packed)
+        slots, counts = posted >> _COUNT_BITS, (posted & _MOST).astype(np.float32)
+        alike, worth = np.concatenate(alike), np.concatenate(worth)
         lengths, mean = _view(self._lengths), self._length / len(self._slots)
-        session_lengths, session_mean = _view(self._session_lengths), self._length / self._living_sessions
-        for word in asked:
-            standing = self._standing(word)
-            if standing is None:
-                continue
-            slots = standing.slots
-            around += self._reached(standing, _bm25(standing.counts, _norms(lengths[slots], mean), standing.worth))
-            in_session = np.bincount(session[slots], standing.counts * standing.alike, len(sessions)).astype(np.float32)
-            having = np.flatnonzero(in_session)
-            worth = np.float32(_rarity(len(having), self._living_sessions))
-            sessions[having] += _bm25(in_session[having], _norms(session_lengths[having], session_mean), worth)
+        own = _bm25(counts, _norms(lengths[slots], mean), alike * worth)
+        around = self._reached(words, slots, own)
+        places = words * len(sessions) + _view(self._session)[slots]
+        in_session = np.bincount(places, counts * alike, len(standing) * len(sessions)).astype(np.float32)
+        having = np.flatnonzero(in_session)
+        words, numbers = np.divmod(having, len(sessions))
+        worth = np.array([_rarity(n, self._living_sessions) for n in np.bincount(words).tolist()], np.float32)[words]
+        norms = _norms(_view(self._session_lengths)[numbers], self._length / self._living_sessions)
+        np.add.at(sessions, numbers, _bm25(in_session[having], norms, worth))
         return around, sessions
 
-    def _reached(self, standing: _Standing, own: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What a word that scores so much where it stands scores in each unit: from the nearest place."""
-        before, after, slots = _view(self._before), _view(self._after), standing.slots
-        reached = np.zeros(len(self._lengths), np.float32)
-        if standing.repeated:
-            np.maximum.at(reached, slots, own)
-            slots = np.flatnonzero(reached)
-            own = reached[slots]
-        else:
-            reached[slots] = own
-        if _OFTEN * len(slots) > len(reached):  # then to look at all of them is less work
-            sooner, later = np.take(reached, before), np.take(reached, after)
-            for one, weight in (
-                (sooner, _ONE_BEFORE),
-                (np.take(sooner, before), _TWO_BEFORE),
-                (later, _ONE_AFTER),
-                (np.take(later, after), _TWO_AFTER),
-            ):
-                np.maximum(reached, weight * one, out=reached)
-        else:
-            later, sooner = after[slots], before[slots]
-            for place, weight in (
-                (later, _ONE_BEFORE),
-                (after[later], _TWO_BEFORE),
-                (sooner, _ONE_AFTER),
-                (before[sooner], _TWO_AFTER),
-            ):
-                reached[place] = np.maximum(reached[place], weight * own)
-            reached[_NOBODY] = 0
-        return reached
+    def _reached(
+        self, words: NDArray[np.int64], slots: NDArray[np.int64], own: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What each unit scores by words (numbered from 0) that score so much `own` in these slots: each word counts
+        once, from the nearest place where it stands."""
+        before, after = _view(self._before), _view(self._after)
+        later, sooner = after[slots], before[slots]
+        reached = np.zeros((words[-1] + 1, len(self._lengths)), np.float32)
+        rows, flat = words * len(self._lengths), reached.reshape(-1)
+        for place, score in (
+            (slots, own),
+            (later, _ONE_BEFORE * own),
+            (after[later], _TWO_BEFORE * own),
+            (sooner, _ONE_AFTER * own),
+            (before[sooner], _TWO_AFTER * own),
+        ):
+            np.maximum.at(flat, rows + place, score)
+        reached[:, _NOBODY] = 0
+        return reached.sum(axis=0)
 
     def _standing(self, word: str) -> _Standing | None:
         """Where a word stands; one that nobody said stands where those do that look like it, as far as they do."""
-        of = len(self._slots)
-        if word in self._postings:
-            packed = _view(self._postings[word])
-            return _Standing(packed, np.float32(1), np.float32(_rarity(len(packed), of)))
-        if not (like := self._spelling.like(word)):
+        if not (like := [(word, 1.0)] if word in self._postings else self._spelling.like(word)):
             return None
         postings = [_view(self._postings[known]) for known, _ in like]
         sizes = [len(one) for one in postings]
         alike = np.repeat(np.array([alike for _, alike in like], np.float32), sizes)
-        worth = np.repeat(np.array([_rarity(size, of) for size in sizes], np.float32), sizes)
-        return _Standing(np.concatenate(postings), alike, alike * worth, repeated=len(like) > 1)
+        worth = np.repeat(np.array([_rarity(size, len(self._slots)) for size in sizes], np.float32), sizes)
+        return _Standing(np.concatenate(postings), alike, worth, sum(sizes))
 
     def _covered(self, asked: list[str], around: NDArray[np.float32]) -> float:
         """How much of what was asked anybody said in these words, from 0 to 1."""
@@ -438,7 +420,7 @@ def _rarity(having: int, of: int) -> float:
     return math.log(1 + (of - having + 0.5) / (having + 0.5))
 
 
-def _bm25(counts: NDArray[np.float32], norms: NDArray[np.float32], worth: _Weight) -> NDArray[np.float32]:
+def _bm25(counts: NDArray[np.float32], norms: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:
     """One word's part of the scores of the documents that have it so often, of what it is worth in each."""
     scores = np.float32(_K1 + 1) * worth * counts / (counts + norms)
     return scores.astype(np.float32, copy=False)
