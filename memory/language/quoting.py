@@ -25,7 +25,7 @@ _BLUNT = re.compile(
     r"|system)) (?:(?:previous|prior|system) )?(?:instructions|prompts?|guidelines)\b"
 )
 _MARKS = re.compile(r'[<\[:"]')
-_TOLD_TO_IT = re.compile(r"(?i)instruction|prompt|guideline")
+_TOLD_TO_IT = "instruction", "prompt", "guideline"
 # What `memory.recall.brief` writes; a person may paste it, or a model may read it out.
 _OWN_BLOCK = re.compile(r"<\s*memory\s*>.*?(?:<\s*/\s*memory\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _OWN_LINE = re.compile(
@@ -47,7 +47,8 @@ def is_instruction_like(text: str) -> bool:
     # each line that is told is looked at: most have not one of the signs that these take
     if _MARKS.search(seen) and _MARKUP.search(seen):
         return True
-    return bool(_TOLD_TO_IT.search(seen) and _BLUNT.search(" ".join(seen.split())))
+    low = seen.casefold()
+    return any(map(low.__contains__, _TOLD_TO_IT)) and bool(_BLUNT.search(" ".join(seen.split())))
 
 
 def escaped(text: str) -> str:

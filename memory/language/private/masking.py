@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from memory.language.private.digits import digits_of, number_pattern, run_of
+from memory.language.private.digits import digits_of, how_many, number_pattern, run_of
 from memory.language.private.named import named_secrets
 from memory.language.private.numbers import Span, secret_numbers
 from memory.language.sentences import sentences
@@ -24,7 +24,8 @@ _WORD = re.compile(r"[^\W_]+")
 
 def secrets_in(text: str) -> list[Span]:
     """Where the secrets of a text stand, in order, none within another."""
-    found = {*secret_numbers(text), *named_secrets(text)}
+    digits = how_many(text)
+    found = {*secret_numbers(text, digits), *named_secrets(text, digits)}
     apart: list[Span] = []
     for start, end in sorted(found):
         if MASK in text[start:end]:

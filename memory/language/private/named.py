@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from memory.language.private.digits import how_many, run_of
+from memory.language.private.digits import run_of
 
 Span = tuple[int, int]
 
@@ -174,10 +174,10 @@ _FEW = 3
 _END = re.compile(r"(?:です|だよ?|でした)?[\s.,;:!?。！？]*$")
 
 
-def named_secrets(text: str) -> Iterator[Span]:
-    """Where in the text the values stand."""
+def named_secrets(text: str, digits: int) -> Iterator[Span]:
+    """Where in a text of so many digits the values stand."""
     low = text.casefold()
-    stems = _STEMS_OF_PASSWORDS if how_many(text) < _FEWEST else (*_STEMS_OF_PASSWORDS, *_STEMS_OF_NUMBERS)
+    stems = _STEMS_OF_PASSWORDS if digits < _FEWEST else (*_STEMS_OF_PASSWORDS, *_STEMS_OF_NUMBERS)
     if not any(map(low.__contains__, stems)):
         return
     for name in _NAME.finditer(text):
