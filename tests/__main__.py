@@ -18,6 +18,8 @@ LONGEST = ["tests/test_conversations.py", "tests/memory/stores", "tests/test_tal
 
 
 def main() -> int:
+    # some hundred processes start: each would compile us anew where an environment forbids to keep what is compiled
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     at_once = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=loadfile", "--no-loadscope-reorder")
     runs = ([*PYTEST, IN_REAL_TIME], [*PYTEST, *LONGEST, *_others(), *at_once])
     return max([subprocess.run(run, check=False).returncode for run in runs])
