@@ -89,7 +89,7 @@ class Conversation:
 
     def _on_debug_message(self, payload: dict[str, object]) -> None:
         if payload.get("event") == "end":
-            self._transport.over = True
+            self._transport.over.set()
         elif payload.get("event") == "memory":
             text, action, category, key = (str(payload.get(name, "")) for name in ("text", "action", "category", "key"))
             self._printer.show("memory", text, action=action, category=category, key=key)

@@ -115,4 +115,5 @@ def _faults(tool: Tool | RawTool, taken: Collection[str]) -> Iterator[str]:
     try:
         function_arguments_to_pydantic_model(tool).model_json_schema()
     except Exception as error:
-        yield f"its parameters have no schema ({type(error).__name__}: {error}): use str, int, list[str] and the like"
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        yield f"its parameters have no schema ({why}): use str, int, list[str] and the like"
