@@ -9,7 +9,15 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, cast
 
-from livekit.agents import Agent, ConversationItemAddedEvent, ModelSettings, RunContext, function_tool, llm
+from livekit.agents import (
+    Agent,
+    ConversationItemAddedEvent,
+    ModelSettings,
+    RunContext,
+    UserStateChangedEvent,
+    function_tool,
+    llm,
+)
 from livekit.agents.llm.chat_context import Instructions
 from livekit.agents.voice import SpeechHandle
 
@@ -85,6 +93,8 @@ class Assistant(Agent):
         self._clock = clock
         self.goodbye = asyncio.Event()
         """The person has said goodbye, and heard the agent's."""
+        self._leaving: SpeechHandle | None = None
+        """What the agent says to a person who wants to go."""
         self._character = services.settings.character
         self._confirmation, self._confirmation_of_some = SpokenConfirmation(), SpokenConfirmation()
         self._found: tuple[str, list[Memory]] = ("", [])
@@ -108,6 +118,7 @@ class Assistant(Agent):
 
         self._remembering.on_redacted.append(take_out)
         self.session.on("conversation_item_added", self._on_item)
+        self.session.on("user_state_changed", self._on_user_state)
 
     async def on_exit(self) -> None:
         self._remembering.on_redacted.clear()
@@ -259,14 +270,19 @@ class Assistant(Agent):
     @_tool
     async def end_call(self, context: RunContext[None]) -> str:
         """End the call, once the person says goodbye or wants to hang up; not where they thank you or pause."""
-        context.speech_handle.add_done_callback(self._on_said)
-        return prompts.GOODBYE
+        self._leaving = context.speech_handle  # the goodbye will be a part of it
+        self._leaving.add_done_callback(self._on_said)
+        return prompts.ANSWERED_GOODBYE
 
     def _on_said(self, speech: SpeechHandle) -> None:
-        """Who speaks before the goodbye is heard to its end does not want to go."""
-        goes_on = speech.interrupted or self.session.user_state == "speaking"
-        if not goes_on and any(isinstance(item, llm.ChatMessage) for item in speech.chat_items):
+        heard = not speech.interrupted and any(isinstance(item, llm.ChatMessage) for item in speech.chat_items)
+        if heard and speech is self._leaving and self.session.user_state != "speaking":
             self.goodbye.set()
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        """Who speaks before the goodbye is heard to its end does not want to go, be it too little to cut it off."""
+        if event.new_state == "speaking":
+            self._leaving = None
 
     async def _forget(self, memories: Collection[Memory], about: str) -> str:
         gone = await self._memory.aforget_these(memories, about)

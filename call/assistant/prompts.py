@@ -37,8 +37,8 @@ GOODBYES = {
     "idle": "The person has not answered. Say goodbye in one short sentence: the call ends now, they may come back.",
     "too long": "The call has lasted as long as a call may. Say goodbye in one short sentence: they may come back.",
 }
+ANSWERED_GOODBYE = "Say goodbye in one short sentence. The call ends when they have heard it, unless they speak on."
 
-GOODBYE = "Say goodbye in one short sentence. The call ends when they have heard it, unless they go on speaking."
 REALLY_EVERYTHING = (
     "I have deleted nothing yet. Shall I forget everything that I know about you? Please answer yes or no."
 )
@@ -49,5 +49,5 @@ REALLY_THESE = (
 )
 FORGOTTEN = "Forgotten for good. Say so, without saying again what it was."
 MEMORY_IS_OFF = "Your memory is off in this call: nothing was kept, found or deleted. Tell the person so."
-TOOL_FAILED = "This failed or took too long, and may not have been done. Tell the person so."
 MEMORY_FAILED = "Your memory did not answer, and this was not done. Tell the person so; they may try again."
+TOOL_FAILED = "This failed or took too long, and may not have been done. Tell the person so."

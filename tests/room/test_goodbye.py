@@ -46,7 +46,7 @@ async def test_who_says_goodbye_hears_one_and_the_call_is_over(
         await product.say(room, ALICE, "bye for now")
         await worker.idle()  # by itself
     assert room.closed
-    assert prompts.GOODBYE in product.requests(room)[-1].everything
+    assert prompts.ANSWERED_GOODBYE in product.requests(room)[-1].everything
     assert product.transcript(ALICE)[-2:] == [("user", "bye for now"), ("assistant", "Goodbye!")]
     assert product.endings(ALICE) == ["goodbye"]
     [report] = [r.getMessage() for r in log.records if r.getMessage().startswith("[SESSION REPORT]")]

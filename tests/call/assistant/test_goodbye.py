@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from livekit.agents import llm
+from livekit.agents import UserStateChangedEvent, llm
 from livekit.agents.voice import SpeechHandle
 
 from call.acquaintance import Acquaintance
@@ -75,21 +75,24 @@ async def test_a_realtime_model_ends_the_call_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "cut_off", "they", "over"),
     [
-        (True, False, "listening", True),
-        (True, False, "away", True),
-        (False, False, "listening", False),  # the model failed: they have heard nothing
-        (True, True, "listening", False),
-        (True, False, "speaking", False),  # too short yet to cut anybody off
+        (True, False, ["listening"], True),
+        (True, False, ["away"], True),
+        (False, False, ["listening"], False),  # the model failed: they have heard nothing
+        (True, True, ["listening"], False),
+        (True, False, ["speaking"], False),  # too short yet to cut anybody off
+        (True, False, ["speaking", "listening"], False),  # what they said is not recognised yet
     ],
 )
 async def test_who_speaks_on_or_hears_none_stays(
-    said: bool, cut_off: bool, they: str, over: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    said: bool, cut_off: bool, they: list[Any], over: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assistant = alices(VoiceSettings(openai_api_key=cast("Any", "none")), tmp_path)
     speech = SpeechHandle.create()
-    monkeypatch.setattr(Assistant, "session", SimpleNamespace(user_state=they))
+    monkeypatch.setattr(Assistant, "session", SimpleNamespace(user_state=they[-1]))
     for _ in range(2):  # a model may call it twice
         await assistant.end_call(cast("Any", SimpleNamespace(speech_handle=speech)))
+    for state in they:
+        assistant._on_user_state(UserStateChangedEvent(old_state="listening", new_state=state))
     if said:
         speech._item_added([llm.ChatMessage(role="assistant", content=["Goodbye."])])
     if cut_off:
