@@ -15,6 +15,7 @@ import environment  # noqa: F401 # pyright: ignore[reportUnusedImport] - first: 
 
 import logging
 import math
+import sys
 from collections.abc import Callable
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from livekit.agents import AgentServer, JobContext, JobProcess
 import metrics
 from call import logs
 from call.acquaintance import email_in
+from call.assistant.assistant import own_tools
 from call.job import Job
 from call.services import Services, Settings, services_of
 from identity import (
@@ -84,6 +86,7 @@ def prewarm(proc: JobProcess, services: Services = services) -> None:
     logs.install()
     proc.userdata["services"] = services
     proc.userdata["prepared"] = services.prepare()
+    own_tools(services.settings.character.tools_module)
     prepare_store(services.settings.memory)
     prepare_embedder(services.settings.memory)
 
@@ -133,7 +136,12 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
     rules = Rules(
         settings.room.livekit_agent_name, settings.room.participant_kinds, by_metadata=settings.room.by_metadata
     )
-    capacity = Capacity(settings.room.max_sessions, attributes=rules.attributes)
+    capacity = Capacity(
+        settings.room.max_sessions, attributes=rules.attributes, name=settings.character.agent_display_name
+    )
+    tools = settings.character.tools_module
+    if tools not in sys.modules:  # else it is what imports us, and not whole yet
+        own_tools(tools)
     server = AgentServer(
         setup_fnc=setup,
         load_fnc=capacity.load,
@@ -142,7 +150,7 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         port=settings.room.port,
         prometheus_port=settings.metrics.prometheus_port,
         prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,
-        preload_modules=[*_PRELOAD, *preload_modules(settings.memory)],
+        preload_modules=[*_PRELOAD, *preload_modules(settings.memory), *filter(None, [tools])],
     )
     server.rtc_session(
         entrypoint,

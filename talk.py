@@ -70,7 +70,7 @@ async def converse(options: Options, printer: Printer) -> None:
             environment |= {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "offline"}
         printer.hint("starting the agent …")
         transport = await meet(worker, options, environment)
-        if not await before(transport.lost, talk(transport, options, printer)):
+        if not await before(transport.lost, talk(transport, options, printer)) and not transport.over.is_set():
             with contextlib.suppress(TimeoutError):  # the socket closes a moment before the process is gone
                 await asyncio.wait_for(worker.ended.wait(), 2)
             raise worker.failure("the agent hung up", "The conversation was not over.")

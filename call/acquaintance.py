@@ -68,8 +68,8 @@ class Acquaintance:
         if self.stored.resumed and self.stored.turns:
             return prompts.RESUMED_GREETING
         if self.stored.profile.is_first_login and await _first_greeting_is_ours(services):
-            return prompts.FIRST_GREETING
-        return prompts.RETURN_GREETING
+            return services.settings.character.first_greeting
+        return services.settings.character.later_greeting
 
 
 async def get_acquainted(

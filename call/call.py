@@ -15,7 +15,7 @@ from call.acquaintance import Acquaintance, get_acquainted
 from call.assistant.assistant import Assistant
 from call.assistant.prompts import FIRST_GREETING, GOODBYES
 from call.clock import Clock
-from call.console import show_memories
+from call.console import show_end, show_memories
 from call.services import Services, has_curator
 from call.turns import keep_turns, summarise
 from identity import Binding
@@ -49,6 +49,7 @@ class Call:
         self._memory: SessionMemory | None = None
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
+        self._assistant: Assistant | None = None
         self._curates = False
         """Whether a model puts in order what they say."""
         self._curating: Curating | None = None
@@ -83,7 +84,9 @@ class Call:
         if self._curates and user.remembered:
             self._curating = remembering.curated_by(voice.ask, lambda: clock.zone)
         keep_turns(session, remembering, self._services, self._curating)
-        assistant = Assistant(self._services, self._binding, acquaintance, remembering, clock, voice.apology.say)
+        assistant = self._assistant = Assistant(
+            self._services, self._binding, acquaintance, remembering, clock, voice.apology.say
+        )
         await session.start(
             assistant,
             room=ctx.room,
@@ -108,11 +111,12 @@ class Call:
         await voice.apology.record()
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:
-        """Why the call is over, when it is: the person is `gone`, or silent, the model is lost,
+        """Why the call is over, when it is: the person is `gone`, or silent, or has said goodbye, the model is lost,
         or it has lasted long enough."""
         assert self._silence and self._voice  # noqa: S101 - it was started
         ends = {
             asyncio.ensure_future(gone): "left",
+            asyncio.ensure_future(self.goodbye()): "goodbye",
             asyncio.ensure_future(self._silence.given_up()): "idle",
             asyncio.ensure_future(self._voice.given_up()): "failed",  # it has said so
             asyncio.ensure_future(asyncio.sleep(self._settings.room.max_call_length)): "too long",
@@ -130,6 +134,13 @@ class Call:
             except (TimeoutError, RuntimeError) as error:
                 log.warning("[VOICE FAILED] no goodbye: %s", type(error).__name__)
         return reason
+
+    async def goodbye(self) -> None:
+        """Returns when the person has said goodbye, and heard the agent's."""
+        assert self._assistant and self._voice  # noqa: S101 - it was started
+        await self._assistant.goodbye.wait()
+        if self._ctx.is_fake_job():
+            show_end(self._voice.session)
 
     async def end(self, reason: str) -> None:
         """Wait for what is still being written, then close. Safe to call twice: the first reason counts, and each

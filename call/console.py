@@ -1,4 +1,4 @@
-"""What a console shows beside the conversation: what is remembered, recalled and forgotten."""
+"""What a console is told beside the conversation: what is remembered, recalled and forgotten, and that it is over."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ def show_memories(session: AgentSession[None]) -> Observer:
 
     def show(action: Action, memory: Memory) -> None:
         told = {"category": memory.category.value, "key": memory.key, "text": memory.value}
-        struct = Struct()
-        struct.update({"event": "memory", "action": action, **told})
-        # AgentSession narrows emit() to its own events; debug messages travel beside them
-        rtc.EventEmitter.emit(session, "debug_message", DebugMessage(payload=struct))
+        _tell(session, event="memory", action=action, **told)
 
     def observe(action: Action, memory: Memory) -> None:
         if action == "recalled":
@@ -40,3 +37,15 @@ def show_memories(session: AgentSession[None]) -> Observer:
 
     session.on("conversation_item_added", on_item)
     return observe
+
+
+def show_end(session: AgentSession[None]) -> None:
+    """The agent has hung up."""
+    _tell(session, event="end")
+
+
+def _tell(session: AgentSession[None], **told: str) -> None:
+    struct = Struct()
+    struct.update(told)
+    # AgentSession narrows emit() to its own events; debug messages travel beside them
+    rtc.EventEmitter.emit(session, "debug_message", DebugMessage(payload=struct))

@@ -102,8 +102,13 @@ class Job:
         except Exception:
             await self._put_away(call, "failed")
             raise
-        if not self._ctx.is_fake_job():
-            self._tasks.spawn(self._let_go(call, caller))
+        self._tasks.spawn(self._hang_up(call) if self._ctx.is_fake_job() else self._let_go(call, caller))
+
+    async def _hang_up(self, call: Call) -> None:
+        """In a console nobody leaves, falls silent or stays too long."""
+        await call.goodbye()
+        self._why = "goodbye"
+        await leave(self._ctx)
 
     async def _let_go(self, call: Call, caller: Caller) -> None:
         reason = await call.over(self._attendance.gone(caller))

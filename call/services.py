@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import metrics
+from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.embedding.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
@@ -26,6 +27,7 @@ log = logging.getLogger("rapport")
 class Settings:
     """Everything the worker reads from its environment, read once."""
 
+    character: CharacterSettings = field(default_factory=CharacterSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     memory: MemorySettings = field(default_factory=MemorySettings)

@@ -111,14 +111,17 @@ class Capacity:
         limit: int | None = None,
         attributes: Callable[[str], dict[str, str]] = lambda _: {},
         machine: Machine | None = None,
+        name: str = "",
         assignment_seconds: float = _ASSIGNMENT_SECONDS,
     ) -> None:
         """`limit` is MAX_SESSIONS; None measures the machine. `attributes` are what an agent shows of itself in its
-        room, by the metadata of its dispatch. A job that was accepted counts for `assignment_seconds` before it runs.
+        room, by the metadata of its dispatch, and `name` is what it is called there. A job that was accepted counts for
+        `assignment_seconds` before it runs.
         """
         self._asked = limit
         self._attributes = attributes
         self._machine = machine or Machine()
+        self._name = name
         self._assignment_seconds = assignment_seconds
         self._running: set[str] = set()
         self._accepted: dict[str, float] = {}
@@ -151,7 +154,7 @@ class Capacity:
             await request.reject(terminate=False)
             return
         self._accepted[request.id] = time.monotonic()
-        await request.accept(attributes=self._attributes(request.job.metadata))
+        await request.accept(name=self._name, attributes=self._attributes(request.job.metadata))
 
     def _is_full(self) -> bool:
         return self._sessions() >= self.limit or self._machine.free_memory() < _SPARE_BYTES

@@ -26,6 +26,7 @@ class Conversation:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         transport.receive = self._receive
+        self._transport = transport
         self.speaker = Speaker(transport.send_playback_finished, instant=not spoken)
         self.user_turns = 0
         self.agent_turns = 0
@@ -57,7 +58,7 @@ class Conversation:
                 if event.conversation_item_added.item.HasField("message"):
                     self._on_turn(event.conversation_item_added.item.message)
             case "debug_message":
-                self._on_memory(MessageToDict(event.debug_message.payload))
+                self._on_debug_message(MessageToDict(event.debug_message.payload))
             case "agent_state_changed":
                 self._agent_state = event.agent_state_changed.new_state
             case "user_state_changed":
@@ -86,8 +87,10 @@ class Conversation:
             if self._spoken:  # what was typed has been shown when it was sent
                 self._printer.show("user", text)
 
-    def _on_memory(self, payload: dict[str, object]) -> None:
-        if payload.get("event") == "memory":
+    def _on_debug_message(self, payload: dict[str, object]) -> None:
+        if payload.get("event") == "end":
+            self._transport.over.set()
+        elif payload.get("event") == "memory":
             text, action, category, key = (str(payload.get(name, "")) for name in ("text", "action", "category", "key"))
             self._printer.show("memory", text, action=action, category=category, key=key)
 

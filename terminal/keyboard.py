@@ -31,10 +31,12 @@ class Keyboard:
     async def lines(self) -> AsyncIterator[str]:
         while (line := await self._in_thread(self._read_line)) is not None:
             text = line.strip()
-            if self._terminal and text.lower() in ("bye", "quit"):
+            if self._terminal and text.lower() == "quit":
                 return
             if text:
                 yield text
+            if self._terminal and text.lower() == "bye":  # whatever the agent makes of it
+                return
 
     def _read_line(self) -> str | None:
         if self._readline:

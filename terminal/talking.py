@@ -10,6 +10,7 @@ from terminal.conversation import Conversation
 from terminal.keyboard import Keyboard
 from terminal.options import Options
 from terminal.printer import Failure, Printer
+from terminal.process import before
 from terminal.sound import Microphone, Recording, save_recording
 from terminal.transport import ConsoleTransport
 
@@ -72,10 +73,11 @@ async def talk(transport: ConsoleTransport, options: Options, printer: Printer) 
         await remote.wait_for_ready(timeout=GREETING_SECONDS)
         if options.say:
             background.append(asyncio.create_task(microphone.run()))
-            await talk_by_voice(conversation, microphone, options.say)
+            talking = talk_by_voice(conversation, microphone, options.say)
         else:
             keyboard = Keyboard(prompt_on_stdout=sys.stdout.isatty() and not options.json)
-            await talk_by_text(remote, conversation, keyboard, printer)
+            talking = talk_by_text(remote, conversation, keyboard, printer)
+        await before(transport.over, talking)
         await conversation.settle(0.8)  # longer than between two lines: what comes later is not seen
     except TimeoutError as error:
         raise Failure("the agent does not answer any more") from error

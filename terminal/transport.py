@@ -30,6 +30,8 @@ class ConsoleTransport(SessionTransport):
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.lost = asyncio.Event()
+        self.over = asyncio.Event()
+        """The agent has hung up: that the worker is gone then is no failure."""
         self.receive: Callable[[pb.AgentSessionMessage], None] = lambda _: None
         self._reader = reader
         self._writer = writer

@@ -22,7 +22,7 @@ async def test_what_alice_said_comes_back_in_her_words_in_a_new_process_and_bob_
     )
     again, stranger = await asyncio.gather(
         talk("alice@example.com", "what is my favorite color", "what is my cat called", "where do I live"),
-        talk("bob@example.com", "what is my favorite color"),
+        talk("bob@example.com", "what is my favorite color", "goodbye", "where do I live"),
     )
 
     assert "I am Rapport" in first.greeting
@@ -31,6 +31,7 @@ async def test_what_alice_said_comes_back_in_her_words_in_a_new_process_and_bob_
     told = ["blue", "Tilda", "Lisbon"]
     assert [word in answer for word, answer in zip(told, again.answers, strict=True)] == [True] * 3
     assert "don't know" in stranger.answers[0]
+    assert stranger.answers[1:] == ["Goodbye. It was good to talk to you."], "the agent hangs up"
     assert [word for word in told if word in str(stranger.events)] == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import identity
+from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.settings import MemorySettings
@@ -19,6 +20,7 @@ from voice.settings import VoiceSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     IdentitySettings,
+    CharacterSettings,
     ClockSettings,
     MemorySettings,
     MetricsSettings,
@@ -99,6 +101,8 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
+        "INSTRUCTIONS_FILE": str(EXAMPLE),
+        "TOOL_DEADLINE": "7",
     }
     before = getattr(cls(), field)
     monkeypatch.setenv(name, other.get(name, "something-else"))

@@ -7,10 +7,19 @@ import functools
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, cast
 
-from livekit.agents import Agent, ConversationItemAddedEvent, ModelSettings, RunContext, function_tool, llm
+from livekit.agents import (
+    Agent,
+    ConversationItemAddedEvent,
+    ModelSettings,
+    RunContext,
+    UserStateChangedEvent,
+    function_tool,
+    llm,
+)
 from livekit.agents.llm.chat_context import Instructions
+from livekit.agents.voice import SpeechHandle
 
 import metrics
 from call.acquaintance import Acquaintance
@@ -27,18 +36,17 @@ from call.assistant.context import (
     take_out_of_tools,
     without_unsaid,
 )
+from call.assistant.tools import P, Tool, bound, for_person, load_tools
 from call.clock import Clock, spoken_time
 from call.services import Services
 from call.turns import turn_of
-from identity import Binding, NoSessionUser, WrongSessionUser
+from identity import Binding
 from memory.language.keys import canonical_key
 from memory.language.named_facts import category_of
-from memory.manager import MemoryOff
 from memory.recall.brief import harmless, line
 from memory.recall.redaction import Redaction, sharing_a_word
 from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
-from memory.stores.protocol import StoreError
 from voice.failure import patiently
 
 log = logging.getLogger("rapport")
@@ -46,25 +54,18 @@ log = logging.getLogger("rapport")
 NOTHING_THERE = "Nothing is kept under that key."
 # So long, in seconds, an answer waits for what the question means; then memories are found by its words alone.
 _LONGEST_THOUGHT = 0.1
-P = ParamSpec("P")
 
 
 def _tool(
     work: Callable[Concatenate[Assistant, P], Awaitable[str]],
 ) -> llm.FunctionTool[Concatenate[Assistant, P], Any]:
-    """A tool that says in words when it fails, which the model can pass on, so that nobody is told it was done."""
+    """A tool of ours, for the agent's person. What is wrong with the arguments it says in words."""
 
     @function_tool
     @functools.wraps(work)
     async def answer(agent: Assistant, /, *args: P.args, **arguments: P.kwargs) -> str:
         try:
-            with agent.binding.entered():
-                return await work(agent, *args, **arguments)
-        except MemoryOff:
-            return prompts.MEMORY_IS_OFF
-        except (StoreError, NoSessionUser, WrongSessionUser) as error:
-            log.error("[MEMORY FAILED] %s", error)
-            return prompts.MEMORY_FAILED
+            return await for_person(agent.binding, work, agent, *args, **arguments)
         except ValueError as error:
             return f"Not done: {error}."
 
@@ -90,6 +91,11 @@ class Assistant(Agent):
         self._realtime = services.settings.voice.voice_mode == "realtime"
         self._acquaintance = acquaintance
         self._clock = clock
+        self.goodbye = asyncio.Event()
+        """The person has said goodbye, and heard the agent's."""
+        self._leaving: SpeechHandle | None = None
+        """What the agent says to a person who wants to go."""
+        self._character = services.settings.character
         self._confirmation, self._confirmation_of_some = SpokenConfirmation(), SpokenConfirmation()
         self._found: tuple[str, list[Memory]] = ("", [])
         """What the person is asked about, and what was found: they have not said yes yet."""
@@ -97,7 +103,12 @@ class Assistant(Agent):
         """When, in seconds since the epoch, and what."""
         self._cleaning: asyncio.Task[None] | None = None
         self._refusals, self._in_short = Refusals(), InShort()
-        super().__init__(instructions=self._current_instructions(), chat_ctx=acquaintance.history)
+        own, seconds = own_tools(self._character.tools_module), self._character.tool_deadline
+        super().__init__(
+            instructions=self._current_instructions(),
+            chat_ctx=acquaintance.history,
+            tools=[bound(tool, binding, seconds) for tool in own],
+        )
 
     async def on_enter(self) -> None:
         loop = asyncio.get_running_loop()
@@ -107,6 +118,7 @@ class Assistant(Agent):
 
         self._remembering.on_redacted.append(take_out)
         self.session.on("conversation_item_added", self._on_item)
+        self.session.on("user_state_changed", self._on_user_state)
 
     async def on_exit(self) -> None:
         self._remembering.on_redacted.clear()
@@ -255,6 +267,23 @@ class Assistant(Agent):
         await self._cleaned()
         return f"Everything is forgotten: {count} memories were deleted."
 
+    @_tool
+    async def end_call(self, context: RunContext[None]) -> str:
+        """End the call, once the person says goodbye or wants to hang up; not where they thank you or pause."""
+        self._leaving = context.speech_handle  # the goodbye will be a part of it
+        self._leaving.add_done_callback(self._on_said)
+        return prompts.ANSWERED_GOODBYE
+
+    def _on_said(self, speech: SpeechHandle) -> None:
+        heard = not speech.interrupted and any(isinstance(item, llm.ChatMessage) for item in speech.chat_items)
+        if heard and speech is self._leaving and self.session.user_state != "speaking":
+            self.goodbye.set()
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        """Who speaks before the goodbye is heard to its end does not want to go, be it too little to cut it off."""
+        if event.new_state == "speaking":
+            self._leaving = None
+
     async def _forget(self, memories: Collection[Memory], about: str) -> str:
         gone = await self._memory.aforget_these(memories, about)
         await self._cleaned()
@@ -324,9 +353,9 @@ class Assistant(Agent):
         """A realtime model is never asked through `llm_node`: what it shall know must stand here. For any other the
         rest is told with each turn."""
         if not self._realtime:
-            return Instructions(prompts.INSTRUCTIONS)
+            return Instructions(self._character.instructions)
         told = [self._situation(), self._remembering.brief("", zone=self._clock.zone)]
-        return Instructions(prompts.INSTRUCTIONS, dynamic="\n".join(filter(None, told)))
+        return Instructions(self._character.instructions, dynamic="\n".join(filter(None, told)))
 
     def _brief(self, question: str, already_said: Collection[str]) -> str:
         try:
@@ -341,6 +370,13 @@ class Assistant(Agent):
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
+
+
+@functools.cache
+def own_tools(module: str | None) -> tuple[Tool, ...]:
+    """Those of the deployment: of TOOLS_MODULE. Raises `ToolsRefused`."""
+    ours = cast("list[Tool]", llm.find_function_tools(Assistant))
+    return load_tools(module, [tool.id for tool in ours]) if module else ()
 
 
 def _turns(context: RunContext[None]) -> list[str]:

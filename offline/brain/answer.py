@@ -16,7 +16,8 @@ _MOST_READ_BACK = 6
 _ENOUGH = 0.6
 
 _GREETING = re.compile(r"(?:hello|hi|hey|good (?:morning|afternoon|evening))\b", re.IGNORECASE)
-_THANKS = re.compile(r"(?:thank you|thanks|bye|goodbye)\b", re.IGNORECASE)
+_THANKS = re.compile(r"(?:thank you|thanks)\b", re.IGNORECASE)
+_BYE = re.compile(r"(?:good)?bye\b", re.IGNORECASE)
 _LIST = re.compile(
     r"(?:what (?:else )?(?:do|did|have)|tell me (?:all|everything)) (?:you|i) (?:know|remember|tell you|told you)"
     r"(?: about me)?(?: so far)?$|do you (?:know|remember) anything about me$|list\b",
@@ -30,8 +31,10 @@ _TELL = re.compile(r"(?:please )?(?:tell me|say)(?: about)?\b", re.IGNORECASE)
 _BEFORE = re.compile(r"\b(?:before|used to|was|were|did)\b", re.IGNORECASE)
 _YES = re.compile(r"(?:yes|yeah|yep|sure|ok|okay|please do|do it|go ahead)\b(?!.*\b(?:no|not|don't)\b)", re.IGNORECASE)
 _TOPIC = re.compile(r"(?:what|who|where|when|which|how)(?:'s| is| are| was| were| am)? (?P<what>(?:my|our)\b.+)", re.I)
+_GOODBYE = "Goodbye. It was good to talk to you."
+_TO_SAY = "as follows:\n"
 _INSTRUCTED = {
-    "goodbye": "Goodbye. It was good to talk to you.",
+    "goodbye": _GOODBYE,
     "still there": "Are you still there?",
     "too long for you": "That was too long for me. Please tell me less at once.",
 }
@@ -75,12 +78,11 @@ def _by_itself(request: Request) -> str:
     """A greeting, a question whether somebody is there, a goodbye: as the instructions for this reply ask."""
     if "forget" in request.results:
         return _trouble(request, "forget") or "Okay, I have forgotten that."
+    if words := _instructed(request.instructions):
+        return words
     asked = request.instructions.lower()
-    for phrase, words in _INSTRUCTED.items():
-        if phrase in asked:
-            return words
     if "never spoken" in asked or not (asked or request.facts):
-        return "Hello, I am Rapport. I will remember what you tell me. What should I call you?"
+        return f"Hello, I am {request.agent}. I will remember what you tell me. What should I call you?"
     if "welcome" not in asked:
         return "Hello. What can I do for you?"
     known = [fact for fact in request.facts if not fact.past]
@@ -88,6 +90,12 @@ def _by_itself(request: Request) -> str:
         called = name.split()[-1]
         return f"Welcome back, {called.capitalize() if called.islower() else called}. It is good to hear from you."
     return f"Welcome back. Last time you told me that {known[-1].to_them}." if known else "Welcome back."
+
+
+def _instructed(asked: str) -> str:
+    if _TO_SAY in asked:
+        return asked.partition(_TO_SAY)[2]
+    return next((words for phrase, words in _INSTRUCTED.items() if phrase in asked.lower()), "")
 
 
 def _tell(request: Request, said: str) -> Decision:
@@ -201,10 +209,15 @@ def _acknowledgement(said: str) -> str:
     return "You are welcome." if _THANKS.match(said) else OFFLINE
 
 
+def _end_call(request: Request, said: str) -> Decision:
+    return Call("end_call", {}) if request.may_call("end_call") else Say(_GOODBYE)
+
+
 _ORDERS: tuple[tuple[re.Pattern[str], Callable[[Request, str], Decision]], ...] = (
     (_REMEMBER, _remember),
     (_FORGET, _forget),
     (_WHY, _why),
     (_LIST, _list),
     (_TELL, _tell),
+    (_BYE, _end_call),
 )

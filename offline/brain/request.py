@@ -29,6 +29,7 @@ _NOT_OF_THEMSELVES = re.compile(
 _ROLE_PLAY = re.compile(r"\brole[- ]?play\b", re.IGNORECASE)
 _OVER = re.compile(r"\b(?:stop|end|over|enough)\b", re.IGNORECASE)
 _INTRODUCED = re.compile(r"^(?:it's|it is|this is)\s+|\W*\b(?:here|speaking)\W*$", re.IGNORECASE)
+_NAMED = re.compile(r"You are (?P<name>[^.,\n]+)[.,]")
 _ASKED_TO_FORGET = re.compile(r"\b(?:forget|delete|erase|remove)\b(?P<what>.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -62,6 +63,8 @@ class Fact:
 
 @dataclass
 class Request:
+    agent: str = "Rapport"
+    """What the agent is called."""
     said: str = ""
     """What the person said last; empty where the agent is to speak by itself."""
     instructions: str = ""
@@ -99,8 +102,8 @@ def read(messages: Sequence[Message], tools: Sequence[Message] = ()) -> Request:
                 name = names.get(str(message.get("tool_call_id")), "")
                 request.results[name] = text
                 _take_result(request, name, text)
-            case _:  # standing instructions tell a toy nothing
-                pass
+            case _:  # of its standing instructions a toy understands its name
+                request.agent = found["name"] if (found := _NAMED.match(text)) else request.agent
     return request
 
 

@@ -10,7 +10,7 @@ from offline.brain.answer import Call, Say, answer
 
 Message = dict[str, Any]
 
-ALL_TOOLS = ("remember", "recall", "list_memories", "forget", "forget_everything")
+ALL_TOOLS = ("remember", "recall", "list_memories", "forget", "forget_everything", "end_call")
 
 
 def memory(*lines: str) -> Message:

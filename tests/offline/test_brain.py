@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from offline.brain.answer import OFFLINE, Call, Say, answer
-from tests.offline.asking import ALL_TOOLS, assistant, call, called, decide, memory, say, user
+from tests.offline.asking import ALL_TOOLS, assistant, call, called, decide, memory, say, system, user
 
 TOLD = ("my favorite color is blue", "My cat is called Tilda.", "I work as a carpenter", "we moved to Lisbon")
 FOUND = "- 2026-11-20 PREFERENCE favorite_color: my favorite color is blue"
@@ -137,7 +137,24 @@ def test_it_speaks_first_as_instructed(asked: str, known: tuple[str, ...], said:
     assert say(instructed(asked, block(*known) if known else "")).startswith(said)
 
 
+def test_it_is_called_what_it_is_told_and_says_what_it_is_told_to_say() -> None:
+    greeting = instructed("You have never spoken with this person before. Greet them.")
+    assert "I am Ada." in str(answer([system("You are Ada, who mends bicycles."), greeting]))
+    assert say(instructed("Greet this person now, as follows:\nHere is Ada. Goodbye to rust!")) == (
+        "Here is Ada. Goodbye to rust!"
+    )
+
+
 # -- tools
+
+
+@pytest.mark.parametrize("words", ["goodbye", "Bye!", "bye bye for now"])
+def test_it_ends_the_call_when_somebody_says_goodbye(words: str) -> None:
+    asked = user(words)
+    assert call(asked) == Call("end_call", {})
+    done = called("end_call", "Say goodbye in one short sentence.")
+    assert say(asked, done, offered=ALL_TOOLS).startswith("Goodbye.")
+    assert say(asked, offered=()).startswith("Goodbye.")
 
 
 def test_it_remembers_on_request() -> None:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from livekit.agents.cli import AgentsConsole
 from livekit.agents.cli.tcp_console import TcpAudioInput, TcpAudioOutput
 from livekit.agents.voice.remote_session import SessionTransport
@@ -19,6 +20,8 @@ class Console(SessionTransport):
     def __init__(self) -> None:
         self.answers: dict[str, wire.SessionResponse] = {}
         """By the request's id."""
+        self.told: list[dict[str, object]] = []
+        """What is no part of the conversation: of memories, and that it is over."""
         self._typed: asyncio.Queue[wire.AgentSessionMessage | None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -42,6 +45,8 @@ class Console(SessionTransport):
     async def send_message(self, msg: wire.AgentSessionMessage) -> None:
         if msg.WhichOneof("message") == "response":
             self.answers[msg.response.request_id] = msg.response
+        elif msg.event.HasField("debug_message"):
+            self.told.append(MessageToDict(msg.event.debug_message.payload))
 
     def send_message_threadsafe(self, msg: wire.AgentSessionMessage) -> None:
         pass  # sound, which this console does not play

@@ -30,10 +30,10 @@ class Request:
         self.id = job
         self.job = SimpleNamespace(metadata=f"of {job}")
         self.answer = ""
-        self.attributes: dict[str, str] = {}
+        self.name, self.attributes = "", dict[str, str]()
 
-    async def accept(self, *, attributes: dict[str, str]) -> None:
-        self.answer, self.attributes = "accepted", attributes
+    async def accept(self, *, name: str, attributes: dict[str, str]) -> None:
+        self.answer, self.name, self.attributes = "accepted", name, attributes
 
     async def reject(self, *, terminate: bool) -> None:
         self.answer = "refused for good" if terminate else "left to another worker"
@@ -58,8 +58,8 @@ async def test_of_ten_who_come_at_once_as_many_are_let_in_as_there_are_places() 
 
 async def test_an_agent_shows_in_its_room_what_its_dispatch_gives_it_to_show() -> None:
     request = Request("job")
-    await Capacity(1, attributes=lambda metadata: {"shown": metadata}).admit(request)  # type: ignore[arg-type]
-    assert request.attributes == {"shown": "of job"}
+    await Capacity(1, attributes=lambda metadata: {"shown": metadata}, name="Ada").admit(request)  # type: ignore[arg-type]
+    assert (request.name, request.attributes) == ("Ada", {"shown": "of job"})
 
 
 async def test_a_place_is_free_again_when_its_job_has_ended() -> None:

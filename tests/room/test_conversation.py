@@ -81,7 +81,7 @@ async def test_who_comes_back_to_their_thread_goes_on_where_they_stopped(
         ("user", "What shall I pack?"),
         ("assistant", "You said What shall I pack?"),
     ]
-    assert greeting.instructions.count(prompts.INSTRUCTIONS) == 1
+    assert greeting.instructions.count(product.services.settings.character.instructions) == 1
     assert product.endings(ALICE) == ["left", "left"]
 
 
