@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from call.assistant import prompts
+from room.dispatch import leave
+from room.participant import RoomSettings
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.product import Product
 from tests.room.worker import until, working
@@ -59,14 +62,18 @@ async def test_the_answer_the_apology_and_the_next_greeting_follow_what_is_spoke
     assert {record.levelno for record in log.records if "[LANGUAGE]" in record.getMessage()} == {logging.INFO}
 
 
-async def test_who_shows_a_language_is_greeted_in_it(product: Product, room: EdgeRoom) -> None:
+async def test_who_shows_a_language_is_greeted_asked_and_told_goodbye_in_it(
+    product: Product, room: EdgeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("call.job.leave", partial(leave, seconds=0.1))  # there is no server to ask
+    product.set(room=RoomSettings(idle_timeout=0.5))
     room.join(ALICE, attributes={"language": "es-MX"})
     async with working(product.server) as worker:
         await worker.job(room.name)
         await product.greeted(room)
-        room.close()
-        await worker.idle()
-    assert told_to_speak(product, room) == ["Spanish"]
+        await worker.idle()  # by itself
+    assert prompts.GOODBYES["idle"] in product.requests(room)[-1].instructions
+    assert told_to_speak(product, room) == ["Spanish"] * 3
     assert product.apologies[room.name].recorded == [PHRASES["es"]]
 
 
