@@ -26,6 +26,7 @@ from call import logs
 from call.acquaintance import email_in
 from call.assistant.assistant import own_tools
 from call.job import Job
+from call.language import prepare as prepare_languages
 from call.services import Services, Settings, services_of
 from identity import (
     IdentityError,
@@ -87,6 +88,7 @@ def prewarm(proc: JobProcess, services: Services = services) -> None:
     proc.userdata["services"] = services
     proc.userdata["prepared"] = services.prepare()
     own_tools(services.settings.character.tools_module)
+    prepare_languages()
     prepare_store(services.settings.memory)
     prepare_embedder(services.settings.memory)
 

@@ -67,7 +67,7 @@ async def converse(options: Options, printer: Printer) -> None:
         if not has_voice(folder, environment):
             printer.hint(TOYS)
             base_url = await voice.listen(folder, environment, options.start_timeout)
-            environment |= {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "offline"}
+            environment |= {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "offline", "STT_LANGUAGE": "en"}
         printer.hint("starting the agent …")
         transport = await meet(worker, options, environment)
         if not await before(transport.lost, talk(transport, options, printer)) and not transport.over.is_set():

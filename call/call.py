@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from livekit.agents import JobContext
+from livekit.agents import AgentSession, JobContext
 
 import metrics
 from call.acquaintance import Acquaintance, get_acquainted
@@ -16,6 +16,7 @@ from call.assistant.assistant import Assistant
 from call.assistant.prompts import FIRST_GREETING, GOODBYES
 from call.clock import Clock
 from call.console import show_end, show_memories
+from call.language import SpokenLanguage, spoken_before
 from call.services import Services, has_curator
 from call.turns import keep_turns, summarise
 from identity import Binding
@@ -26,6 +27,7 @@ from memory.stores.protocol import StoreError
 from room.participant import Caller, room_options, shown_by
 from room.private import PrivateLine
 from room.tasks import Tasks
+from voice.phrases import phrases_in
 from voice.report import SessionReport
 from voice.session import Voice
 from voice.silence import SilenceWatch
@@ -50,6 +52,7 @@ class Call:
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
         self._assistant: Assistant | None = None
+        self._language = SpokenLanguage()
         self._curates = False
         """Whether a model puts in order what they say."""
         self._curating: Curating | None = None
@@ -84,8 +87,9 @@ class Call:
         if self._curates and user.remembered:
             self._curating = remembering.curated_by(voice.ask, lambda: clock.zone)
         keep_turns(session, remembering, self._services, self._curating)
+        self._hear_language(session, remembering, caller, acquaintance)
         assistant = self._assistant = Assistant(
-            self._services, self._binding, acquaintance, remembering, clock, voice.apology.say
+            self._services, self._binding, acquaintance, remembering, clock, voice.apology.say, self._language
         )
         await session.start(
             assistant,
@@ -108,7 +112,7 @@ class Call:
         session.generate_reply(instructions=greeting)
         if not ctx.is_fake_job():
             self.line.let_in(session)
-        await voice.apology.record()
+        self._tasks.spawn(self._keep_to_their_language(assistant, voice))
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:
         """Why the call is over, when it is: the person is `gone`, or silent, or has said goodbye, the model is lost,
@@ -203,6 +207,7 @@ class Call:
         """Tell the agent of a store that answers late, and the store that the session is alive."""
         await remembering.loaded.wait()
         if acquaintance.stored is None and remembering.stored:
+            self._language.expect(spoken_before(remembering.stored))
             await assistant.get_acquainted(Acquaintance(acquaintance.user, remembering.stored))
         while True:
             await asyncio.sleep(self._services.heartbeat)
@@ -211,6 +216,25 @@ class Call:
                 await remembering.touch()
             except StoreError as error:
                 log.warning("[MEMORY FAILED] the session could not be kept alive: %s", error)
+
+    def _hear_language(
+        self, session: AgentSession[None], remembering: SessionMemory, caller: Caller, acquaintance: Acquaintance
+    ) -> None:
+        """Follow what they speak. Before their first word it is what is set, or shown, or what they spoke last time."""
+        shown = shown_by(self._ctx.room, caller, "language")
+        self._language.expect(self._settings.voice.stt_language, shown, spoken_before(acquaintance.stored))
+        self._language.follow(session)
+        remembering.language_of = self._language.of
+
+    async def _keep_to_their_language(self, assistant: Assistant, voice: Voice) -> None:
+        """What is recorded for when models fail is recorded anew for each language that they turn to."""
+        language = self._language
+        while True:
+            language.changed.clear()
+            language.phrases = await phrases_in(language.current, voice.ask)
+            await voice.apology.record(language.phrases)
+            await language.changed.wait()
+            await assistant.follow_language()
 
     async def _catch_up(self, remembering: SessionMemory) -> None:
         """What the person tells on another device, or to another worker, is known here too."""

@@ -19,11 +19,11 @@ from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from voice.models import MEANWHILE, TTS_PATIENCE, PatientTTS
+from voice.phrases import ENGLISH, Phrases
 
 log = logging.getLogger("rapport.voice")
 
-APOLOGY = "Sorry, something went wrong. Please say that again."
-HOLD_ON = "One moment, please. "
+APOLOGY, HOLD_ON = ENGLISH.apology, ENGLISH.hold_on
 # One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
 _ONCE_IN = 4.0
 _CLIP_SECONDS = 10.0
@@ -45,26 +45,31 @@ CONNECT = SessionConnectOptions(
 class Apology:
     """Announces failures in one session, in words recorded beforehand: the voice itself may be what failed."""
 
-    def __init__(self, session: AgentSession[None], tts: PatientTTS | None, texts: Sequence[str] = (APOLOGY,)) -> None:
-        """`texts` are recorded; without a `tts`, a tone stands for them."""
+    def __init__(self, session: AgentSession[None], tts: PatientTTS | None, *, may_end: bool = False) -> None:
+        """Without a `tts`, a tone stands for the words. With `may_end` a failure may end the call, with a farewell."""
         self._session = session
         self._tts = tts
         self._tone = [_tone(tts.sample_rate if tts else _TONE_RATE)]
-        self._texts = texts
+        self._may_end = may_end
+        self._phrases = ENGLISH
         self._clips: dict[str, Sequence[rtc.AudioFrame]] = {}
         self._said_at = float("-inf")
         if tts:
             tts.meanwhile = self._tone
 
-    async def record(self) -> None:
-        """Have the words ready. Where the voice fails already now, a tone stands for them."""
+    async def record(self, phrases: Phrases = ENGLISH) -> None:
+        """Have the words ready; again where the person turns to another language. Where the voice fails already now, a
+        tone stands for them, or what was recorded before."""
+        if not self._clips:  # a tone says it in any language
+            self._phrases = phrases
         if self._tts is None:
             return
         try:
             async with asyncio.timeout(_CLIP_SECONDS):
-                for text in self._texts:
+                for text in [phrases.apology, phrases.farewell][: 1 + self._may_end]:
                     self._clips[text] = await self._spoken(self._tts, text)
-                self._tts.meanwhile = await self._spoken(self._tts, HOLD_ON)
+                self._phrases = phrases
+                self._tts.meanwhile = await self._spoken(self._tts, phrases.hold_on)
         except (APIError, TimeoutError) as error:
             log.error(
                 "[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %s",
@@ -74,17 +79,16 @@ class Apology:
     def say(self) -> None:
         """Say that something went wrong, unless it was said just now."""
         if time.monotonic() - self._said_at >= _ONCE_IN:
-            self.say_for_certain(APOLOGY)
+            self._say(self._phrases.apology)
 
-    def say_for_certain(self, text: str) -> SpeechHandle:
-        """Say one of the texts."""
-        self._said_at = time.monotonic()
-        return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
+    def say_farewell(self) -> SpeechHandle:
+        """Say that the call ends."""
+        return self._say(self._phrases.farewell)
 
     def hold_on(self) -> None:
         """Say that it takes longer: their words are not lost."""
         meanwhile = self._tts.meanwhile if self._tts else self._tone
-        self._session.say(HOLD_ON, audio=_frames(meanwhile), add_to_chat_ctx=False)
+        self._session.say(self._phrases.hold_on, audio=_frames(meanwhile), add_to_chat_ctx=False)
 
     def on_error(self, event: ErrorEvent) -> None:
         """Tell of a model's failure, unless it is being tried again."""
@@ -93,6 +97,10 @@ class Apology:
         log_failure(event)
         if not (isinstance(event.source, llm.LLM) and is_refusal(_cause(event))):  # who asked may ask again, for less
             self.say()
+
+    def _say(self, text: str) -> SpeechHandle:
+        self._said_at = time.monotonic()
+        return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
 
     async def _spoken(self, tts: PatientTTS, text: str) -> list[rtc.AudioFrame]:
         async with tts.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
@@ -115,9 +123,11 @@ async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFram
         yield frame
 
 
-async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]) -> AsyncIterator[_Chunk]:
-    """Pass a model's reply on. One that is late is announced in the same reply, one that says nothing, or refuses to,
-    by `on_nothing`.
+async def patiently(
+    reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None], hold_on: str = HOLD_ON
+) -> AsyncIterator[_Chunk]:
+    """Pass a model's reply on. One that is late is announced in the same reply by `hold_on`, one that says nothing, or
+    refuses to, by `on_nothing`.
 
     A server that answers 200 with a web page looks like a model that has nothing to say: no error comes.
     """
@@ -129,7 +139,7 @@ async def patiently(reply: AsyncIterable[_Chunk], on_nothing: Callable[[], None]
             done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else TTS_PATIENCE)
             if not done:
                 said_anything = True
-                yield HOLD_ON
+                yield hold_on
                 yield FlushSentinel()  # else the words wait for the sentence to end
                 continue
             try:

@@ -24,10 +24,11 @@ from livekit.agents.voice import SpeechHandle
 from livekit.plugins import openai
 
 from voice.failure import Apology, log_failure
+from voice.phrases import ENGLISH
 
 log = logging.getLogger("rapport.voice")
 
-FAREWELL = "Sorry, I cannot go on just now. Please call again in a moment. Goodbye."
+FAREWELL = ENGLISH.farewell
 
 # As often as the call lasts, a second apart: it is we who decide when an outage has lasted too long.
 CONNECT = APIConnectOptions(max_retry=1_000_000, retry_interval=1.0, timeout=4.0)
@@ -115,6 +116,6 @@ class Recovery:
             # what waits for a reply of the lost connection would hold the queue for up to 15 s
             self._session.current_speech.interrupt(force=True)
         if for_good:
-            self._farewell.set_result(self._apology.say_for_certain(FAREWELL))
+            self._farewell.set_result(self._apology.say_farewell())
         else:
             self._apology.say()

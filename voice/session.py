@@ -18,10 +18,10 @@ from livekit.agents.vad import VAD
 from livekit.plugins import openai, silero
 
 from voice import realtime
-from voice.failure import APOLOGY, CONNECT, Apology
+from voice.failure import CONNECT, Apology
 from voice.models import PatientSTT, PatientTTS, http_client
 from voice.realtime import Recovery
-from voice.settings import Part, VoiceNotConfigured, VoiceSettings
+from voice.settings import AUTO, Part, VoiceNotConfigured, VoiceSettings
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms.
@@ -118,7 +118,12 @@ class Voice:
 
     def _pipeline(self) -> tuple[AgentSession[None], Apology]:
         settings = self._settings
-        stt = PatientSTT(model=settings.stt_model, language=settings.stt_language, client=self._client("stt"))
+        stt = PatientSTT(
+            model=settings.stt_model,
+            language=settings.stt_language,
+            detect_language=settings.stt_language == AUTO,  # then none is asked for
+            client=self._client("stt"),
+        )
         tts = self._tts()
         session: AgentSession[None] = AgentSession(
             vad=self._prepared.vad,
@@ -162,7 +167,7 @@ class Voice:
             conn_options=CONNECT,
             turn_handling={"turn_detection": "realtime_llm"},
         )
-        return session, Apology(session, tts, (APOLOGY, realtime.FAREWELL))
+        return session, Apology(session, tts, may_end=True)
 
     def _tts(self) -> PatientTTS:
         settings = self._settings

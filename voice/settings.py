@@ -11,6 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Part = Literal["stt", "llm", "tts", "realtime", "embeddings"]
 
 
+AUTO = "auto"
+"""The recogniser finds out which language is spoken."""
+
+
 class VoiceNotConfigured(Exception):
     """There is no key for a model; the message says which variable to set."""
 
@@ -33,7 +37,7 @@ class VoiceSettings(BaseSettings):
     openai_base_url: str | None = None
 
     stt_model: str = "gpt-4o-mini-transcribe"
-    stt_language: str = "en"
+    stt_language: str = AUTO
     stt_base_url: str | None = None
     stt_api_key: SecretStr | None = None
 

@@ -38,6 +38,7 @@ from call.assistant.context import (
 )
 from call.assistant.tools import P, Tool, bound, for_person, load_tools
 from call.clock import Clock, spoken_time
+from call.language import SpokenLanguage
 from call.services import Services
 from call.turns import turn_of
 from identity import Binding
@@ -83,9 +84,11 @@ class Assistant(Agent):
         remembering: SessionMemory,
         clock: Clock,
         apologise: Callable[[], None],
+        language: SpokenLanguage | None = None,
     ) -> None:
         self._memory = services.memory
         self._apologise = apologise
+        self._language = language or SpokenLanguage()
         self.binding = binding
         self._remembering = remembering
         self._realtime = services.settings.voice.voice_mode == "realtime"
@@ -128,6 +131,10 @@ class Assistant(Agent):
         self._acquaintance = acquaintance
         await self._refresh_realtime()
 
+    async def follow_language(self) -> None:
+        """They speak another one now. A realtime model that hears it is told for what it says by itself."""
+        await self._refresh_realtime()
+
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncIterable[Chunk]:
@@ -154,7 +161,8 @@ class Assistant(Agent):
             return Agent.default.llm_node(self, shaped, tools, model_settings)
 
         await self._remembering.understand(last_words(chat_ctx.items)[0], _LONGEST_THOUGHT)
-        async for chunk in patiently(self._refusals.answer(chat_ctx, ask), on_nothing=self._apologise):
+        answer, hold_on = self._refusals.answer(chat_ctx, ask), self._language.phrases.hold_on
+        async for chunk in patiently(answer, on_nothing=self._apologise, hold_on=hold_on):
             yield chunk
 
     @_tool
@@ -342,8 +350,10 @@ class Assistant(Agent):
 
     def _situation(self) -> str:
         """What is so now, beside the agent's task. It holds none of the person's own words."""
-        now = f"{spoken_time(self._clock.now())} {self._acquaintance.relation(self._clock.zone)}"
-        return f"{now} {prompts.OFF_THE_RECORD}" if self._remembering.discretion.off_record else now
+        relation = self._acquaintance.relation(self._clock.zone)
+        off_record = prompts.OFF_THE_RECORD if self._remembering.discretion.off_record else ""
+        now = spoken_time(self._clock.now())
+        return " ".join(filter(None, [now, relation, self._language.instruction, off_record]))
 
     def _is_private(self, value: str) -> bool:
         discretion = self._remembering.discretion

@@ -29,6 +29,8 @@ RESUMED_GREETING = """\
 You were in the middle of a conversation with this person, which you see, and the line broke. Welcome them back in one
 short sentence that says where you were, and go on from there."""
 
+SPEAK = "They speak {0}: speak {0} with them, unless they ask for another language."
+
 NEUTRAL_GREETING = "Greet this person in one short sentence and ask what you can do for them."
 
 GREET = "Greet this person now, as follows:\n{}"

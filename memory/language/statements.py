@@ -83,7 +83,7 @@ def statements_in(turn: str, before: Statement | None = None, frame: Frame = _OW
     return heard(turn, before, frame)[0]
 
 
-def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[Statement], Frame]:
+def heard(turn: str, before: Statement | None, frame: Frame, language: str = "") -> tuple[list[Statement], Frame]:
     """What a user turn states about its speaker, in the order of the turn, each key at most once; and the frame in
     which the next turn is to be taken.
 
@@ -91,20 +91,25 @@ def heard(turn: str, before: Statement | None, frame: Frame) -> tuple[list[State
     of memories. `before` is the last statement of the person's previous turn: "no wait, it's green" is about that.
     What is nobody's statement about themselves (`memory.language.frame`) has no key. What would give the agent orders
     is quoted too, and so is what the words alone do not show to be said in a role play, or by somebody else.
+
+    `language` is an ISO 639 code, "" for an unknown one. What English opens with is cut off in no other: "no bebo café"
+    would say the contrary.
     """
+    english = language in ("", "en")
     found: list[Statement] = []
     taken_back = False
     parts = _sentences(turn)
     own, after = own_words(turn, parts[:_MAX_SENTENCES], frame)
     for sentence, is_own in zip(parts[:_MAX_SENTENCES], own, strict=True):
         said = " ".join(sentence.split())
-        words = _TAKING_BACK.sub("", said)
+        words = _TAKING_BACK.sub("", said) if english else said
         taken_back = taken_back or words != said
         if not words:
             continue  # "No wait." is about the next sentence
         about = next((one for one in reversed(found) if one.key), before)
         correction = _correction(words, about, taken_back=taken_back) if is_own else None
-        for statement in [correction] if correction else list(_of_sentence(words, frame, is_own=is_own)):
+        stated = _stated(words, english=english)
+        for statement in [correction] if correction else list(_of_sentence(stated, frame, is_own=is_own)):
             _add(found, statement, replacing=taken_back)
         taken_back = False
     for statement in _unnamed(" ".join(parts[_MAX_SENTENCES:])):
@@ -131,9 +136,9 @@ def _sentences(turn: str) -> list[str]:
     return [part for sentence in sentences(text) for part in _SMALL_SENTENCE_END.split(sentence)]
 
 
-def _stated(sentence: str) -> str | None:
-    """Without what it opens with; None if it is worthless."""
-    words, asked = _ASKED_TO_REMEMBER.subn("", _OPENER.sub("", sentence))
+def _stated(sentence: str, *, english: bool = True) -> str | None:
+    """Without what it opens with, if it is English; None if it is worthless."""
+    words, asked = _ASKED_TO_REMEMBER.subn("", _OPENER.sub("", sentence)) if english else (sentence, 0)
     if asked:
         words = _OPENER.sub("", words).rstrip("?")
     return None if is_worthless(words) else words
@@ -142,8 +147,7 @@ def _stated(sentence: str) -> str | None:
 # -- from a sentence to statements
 
 
-def _of_sentence(words: str, frame: Frame, *, is_own: bool) -> Iterator[Statement]:
-    stated = _stated(words)
+def _of_sentence(stated: str | None, frame: Frame, *, is_own: bool) -> Iterator[Statement]:
     if stated is None:
         return
     if is_instruction_like(stated) or not is_own:

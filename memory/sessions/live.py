@@ -52,6 +52,8 @@ class OpenSession:
         """The last thing they stated in the turn before: "no wait, it's green" is about that."""
         self.frame = Frame()
         """How their next utterance is to be taken: as their own, as part of a role play that goes on."""
+        self.language_of: Callable[[str], str] = lambda _: ""
+        """The ISO 639 code of what they say, "" for an unknown one."""
         self.unsettled: Turn | None = None
         """What they are saying, as long as the next turn may go on with it."""
         self.discretion = Discretion()

@@ -284,7 +284,7 @@ class SessionMemory(OpenSession):
         if not self.remembered:
             return []
         text = self.discretion.statement(storable(turn.text))
-        statements, self.frame = heard(text, self.before, self.frame)
+        statements, self.frame = heard(text, self.before, self.frame, self.language_of(text))
         self.before = statements[-1] if statements else None
         return self._keep(turn, statements)
 

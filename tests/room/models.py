@@ -19,6 +19,7 @@ from livekit.agents import (
     NOT_GIVEN,
     AgentSession,
     APIConnectOptions,
+    LanguageCode,
     NotGivenOr,
     SpeechCreatedEvent,
     llm,
@@ -99,9 +100,10 @@ class _VADStream(vad.VADStream):
 
 
 class ScriptedSTT(stt.STT):
-    """Hears exactly the words that `spoken` put into the sound."""
+    """Hears exactly the words that `spoken` put into the sound, and tells their language as `language_of` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, language_of: Callable[[str], str] = lambda words: "en") -> None:
+        self._language_of = language_of
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
 
     async def _recognize_impl(
@@ -111,7 +113,8 @@ class ScriptedSTT(stt.STT):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
-        heard = stt.SpeechData(language="en", text=_words_in(buffer))  # type: ignore[arg-type]
+        words = _words_in(buffer)
+        heard = stt.SpeechData(language=LanguageCode(self._language_of(words)), text=words)
         return stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT, alternatives=[heard])
 
 
@@ -249,10 +252,10 @@ class _Chunks(tts.ChunkedStream):
 class ScriptedSession(AgentSession[None]):
     """A session whose turns end as in the shipped one, but without waiting for anything."""
 
-    def __init__(self, mind: llm.LLM) -> None:
+    def __init__(self, mind: llm.LLM, ears: stt.STT | None = None) -> None:
         super().__init__(
             vad=ScriptedVAD(),
-            stt=ScriptedSTT(),
+            stt=ears or ScriptedSTT(),
             llm=mind,
             tts=ScriptedTTS(),
             turn_handling={

@@ -20,8 +20,9 @@ from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from tests.room.edge import EdgeRoom
-from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, spoken
+from tests.room.models import Call, Request, ScriptedLLM, ScriptedSession, ScriptedSTT, spoken
 from tests.room.worker import Worker, until
+from voice.phrases import Phrases
 from voice.session import Prepared
 from voice.settings import VoiceSettings
 
@@ -32,10 +33,13 @@ class Product:
     def __init__(self, home: Path) -> None:
         self.file = home / "rapport.db"
         self.mind: Callable[[Request], str | Call] = lambda request: f"You said {request.words}"
+        self.language_of: Callable[[str], str] = lambda words: "en"
+        """What the recogniser takes words for."""
         self.curator: Callable[[list[dict[str, str]]], str] | None = None
         """What a model answers that is asked beside the conversation, to these messages."""
         self.models: dict[str, ScriptedLLM] = {}
         self.sessions: dict[str, ScriptedSession] = {}
+        self.apologies: dict[str, SilentApology] = {}
         self.contexts: dict[str, Context] = {}
         self.loops: dict[str, asyncio.AbstractEventLoop] = {}
         manager = MemoryManager(lambda: SqliteStore(self.file), deadline=1.5, measure=metrics.measure_store)
@@ -129,11 +133,14 @@ class Product:
 
 
 class SilentApology:
+    def __init__(self) -> None:
+        self.recorded: list[Phrases] = []
+
     def say(self) -> None:
         pass
 
-    async def record(self) -> None:
-        pass
+    async def record(self, phrases: Phrases) -> None:
+        self.recorded.append(phrases)
 
 
 def shipped(tmp_path: Path) -> Iterator[Product]:
@@ -143,8 +150,8 @@ def shipped(tmp_path: Path) -> Iterator[Product]:
         def __init__(self, settings: VoiceSettings, prepared: object) -> None:
             room = get_job_context().job.room.name
             model = it.models[room] = ScriptedLLM(it.mind)
-            self.session = it.sessions[room] = ScriptedSession(model)
-            self.apology = SilentApology()
+            self.session = it.sessions[room] = ScriptedSession(model, ScriptedSTT(it.language_of))
+            self.apology = it.apologies[room] = SilentApology()
             it.contexts[room], it.loops[room] = copy_context(), asyncio.get_running_loop()
 
         async def ask(self, messages: list[dict[str, str]], *_: object) -> str:

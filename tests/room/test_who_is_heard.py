@@ -254,7 +254,7 @@ async def test_a_session_tells_its_story_in_the_log_without_a_word_of_the_person
         await until(lambda: lines(log, "[MEMORY STORED]"), "the turn to be stored")
         await over(worker, room)
     story = [line for line in lines(log, "[") if not line.startswith("[CAPACITY]")]
-    key = story[4].split()[2] if len(story) > 4 else "none"
+    key = story[5].split()[2] if len(story) > 5 else "none"
     report = json.loads(story.pop().removeprefix("[SESSION REPORT] "))
     assert (report["user"], report["ended"], report["user_turns"]) == (str(user), "left", 1)
     assert story == [
@@ -262,6 +262,7 @@ async def test_a_session_tells_its_story_in_the_log_without_a_word_of_the_person
         f"[PROFILE CREATE] Profile created for user: {user}",
         f"[CONVERSATION] new for user: {user}",
         f"[SESSION INIT] ✓ Profile ready for user: {user}",
+        "[LANGUAGE] en",
         f"[MEMORY CATEGORIZATION] {key} -> INTEREST",
         f"[MEMORY STORED] INTEREST {key} for user: {user}",
         f"[SESSION END] for user: {user}",

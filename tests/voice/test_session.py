@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from livekit.plugins import openai, silero
+from livekit.plugins.openai import stt as openai_stt
 
 import voice.session
 from voice.session import Prepared, Voice, prepare
@@ -71,6 +72,15 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
     assert (session.stt.model, session.llm.model, session.tts.model) == ("ears-1", "mind-1", "mouth-1")
     assert [str(language) for language in session.stt._opts.languages] == ["de"]
     assert (session.tts._opts.voice, session.tts._opts.speed, session.tts._opts.response_format) == ("v", 1.5, "pcm")
+    await built.aclose()
+
+
+@pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-mini-transcribe", "gpt-transcribe"])
+async def test_unless_a_language_is_set_the_recogniser_is_asked_for_none(prepared: Prepared, model: str) -> None:
+    built = Voice(settings(stt_model=model), prepared)
+    assert isinstance(built.session.stt, openai.STT)
+    asked = openai_stt._transcription(built.session.stt._opts)
+    assert not (asked.language or asked.languages)
     await built.aclose()
 
 

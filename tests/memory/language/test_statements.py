@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from memory.language.statements import MAX_STATEMENT_CHARACTERS, normal_form, same_statement, statements_in
+from memory.language.frame import Frame
+from memory.language.statements import MAX_STATEMENT_CHARACTERS, heard, normal_form, same_statement, statements_in
 
 KEPT = """
 my favorite color is blue
@@ -271,6 +272,20 @@ def test_of_a_mixed_turn_only_the_statements_are_kept(turn: str, kept: str | Non
 )
 def test_it_is_kept_in_their_own_words_without_fillers(turn: str, kept: str) -> None:
     assert words_kept(turn) == kept
+
+
+@pytest.mark.parametrize(
+    ("turn", "language"),
+    [
+        ("No bebo café, solo té verde.", "es"),
+        ("No inverno patino no lago gelado.", "pt"),
+        ("Um dia gostava de abrir uma padaria.", "pt"),
+        ("So heißt mein Hund.", "de"),
+    ],
+)
+def test_what_opens_an_english_sentence_is_cut_off_in_no_other_language(turn: str, language: str) -> None:
+    assert [one.value for one in heard(turn, None, Frame(), language)[0]] == [turn]
+    assert heard("¿Dónde vivo?", None, Frame(), language)[0] == []
 
 
 WHOLE = """
