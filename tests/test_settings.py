@@ -98,6 +98,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TRANSCRIPT_RETENTION_DAYS": "7",
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
+        "TURN_DETECTION": "silence",
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
