@@ -25,6 +25,8 @@ class Words:
     def __init__(self) -> None:
         self.last = ""
         """The last words that were told."""
+        self.ended_at = 0.0
+        """When somebody spoke last, in seconds of `time.time`."""
         self._coming = False
         self._owed = 0
         """Parts that ended. It counts when they end, not when their recognition begins: that may have to wait."""
@@ -39,29 +41,35 @@ class Words:
             await asyncio.wait_for(self._told.wait(), longest)
         await asyncio.sleep(_ON_THEIR_WAY)
 
-    def coming(self) -> None:
-        """Somebody speaks."""
-        self._coming = True
-        self._told.clear()
+    def coming(self, sound: bool = True) -> None:
+        """Somebody speaks, or begins to; or it was another sound."""
+        self._coming = sound
+        self._look()
 
-    def ended(self) -> None:
+    def ended(self, at: float) -> None:
         """They stopped: what they said is owed."""
+        self.ended_at = at
         self._coming = False
         self._owed += 1
-        self._told.clear()
+        self._look()
 
     def tell(self, text: str) -> None:
         """Nothing, for what could not be understood."""
         self.last = text or self.last
         self._owed -= 1
-        if not self._owed and not self._coming:
-            self._told.set()
+        self._look()
 
     def settle(self, text: str = "") -> None:
         """All of it is told, or will never be."""
         self.last = text or self.last
         self._coming, self._owed = False, 0
-        self._told.set()
+        self._look()
+
+    def _look(self) -> None:
+        if self._coming or self._owed:
+            self._told.clear()
+        else:
+            self._told.set()
 
 
 class PatientEars(stt.StreamAdapter):
@@ -111,9 +119,11 @@ class _Recordings(stt.StreamAdapterWrapper):
                 if event.type == VADEventType.START_OF_SPEECH:
                     self._words.coming()
                     self._event_ch.send_nowait(stt.SpeechEvent(stt.SpeechEventType.START_OF_SPEECH))
+                elif event.type == VADEventType.INFERENCE_DONE and not event.speaking:
+                    self._words.coming(event.raw_accumulated_speech > 0)  # two of these are the start
                 elif event.type == VADEventType.END_OF_SPEECH:
-                    self._words.ended()
                     ended = time.time() - event.silence_duration - event.inference_duration
+                    self._words.ended(ended)
                     over = stt.SpeechEvent(stt.SpeechEventType.END_OF_SPEECH, speech_end_time=ended)
                     self._event_ch.send_nowait(over)
                     parts.put_nowait((ended, tasks.create_task(self._recognise(event.frames))))

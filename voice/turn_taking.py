@@ -106,8 +106,12 @@ class PatientStream:
                 setattr(self, name, getattr(model, name))
 
     async def supports_language(self, language: LanguageCode | None) -> bool:
-        """What each decision awaits first. New words and a new sound of the person cancel it, and begin another."""
-        await self._owner.words.told(_LONGEST)
+        """What each decision awaits first. New words and new speech cancel it, and begin another."""
+        words = self._owner.words
+        await words.told(_LONGEST)
+        # the framework would wait as long, and not see who begins to speak at the end of it
+        await asyncio.sleep(words.ended_at + _MIN_DELAY - time.time())
+        await words.told(_LONGEST)
         return True
 
     async def unlikely_threshold(self, language: LanguageCode | None) -> float | None:

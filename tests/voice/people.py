@@ -44,17 +44,21 @@ class Sentence:
     pauses: tuple[tuple[float, float], ...] = ()
 
     def paused(self, place: int, seconds: float) -> Sentence:
-        """With so long a silence before the word of that number."""
-        word = self.words[place]
-        at = (self.words[place - 1].end + word.start) / 2
-        return self._moved(at, seconds)
+        """With so long a silence before the word of that number: their own pause, if there is one, made longer."""
+        after, before = self.words[place - 1], self.words[place]
+        for at, length in self.pauses:
+            if after.start < at and at + length <= before.end:
+                return self._moved(at + length / 2, seconds - length)
+        return self._moved((after.end + before.start) / 2, seconds)
 
-    def closed(self, longest: float = _QUIET) -> Sentence:
-        """Its own pauses shortened, so that it is said in one breath."""
-        sentence = replace(self, pauses=())
-        for at, seconds in sorted(self.pauses, reverse=True):
-            sentence = sentence._moved(at + longest / 2, min(0.0, longest - seconds))
-        return sentence
+    def closed(self) -> Sentence:
+        """Their own pauses shortened, so that it is said in one breath."""
+        sentence, short = self, tuple[tuple[float, float], ...]()
+        for at, length in sorted(self.pauses, reverse=True):
+            less = max(0.0, length - _QUIET)
+            sentence = sentence._moved(at + _QUIET / 2, -less)
+            short = ((at, length - less), *((later - less, each) for later, each in short))
+        return replace(sentence, pauses=short)
 
     def tone(self, seconds: float) -> NDArray[np.int16]:
         """The sound of its room where nobody speaks: its quietest tenth of a second, to and fro."""

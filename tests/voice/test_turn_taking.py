@@ -54,21 +54,29 @@ async def test_who_speaks_and_what_is_not_understood_is_waited_for_and_no_longer
     words = Words()
     words.coming()
     assert not await is_told(words)
-    words.ended()
+    words.ended(0.0)
     assert not await is_told(words)
     words.coming()
     words.tell("my favorite color is")
     assert not await is_told(words), "they go on"
-    words.ended()
+    words.ended(0.0)
     words.tell("blue")
     assert await is_told(words)
     assert words.last == "blue"
 
 
+async def test_a_sound_that_may_be_the_beginning_of_speech_is_waited_for() -> None:
+    words = Words()
+    words.coming()
+    assert not await is_told(words)
+    words.coming(False)
+    assert await is_told(words)
+
+
 async def test_waiting_ends_when_the_last_part_is_told() -> None:
     words = Words()
-    words.ended()
-    words.ended()
+    words.ended(0.0)
+    words.ended(0.0)
     waiting = asyncio.create_task(words.told(PATIENCE))
     words.tell("one")
     await asyncio.sleep(0)
@@ -81,7 +89,7 @@ async def test_waiting_ends_when_the_last_part_is_told() -> None:
 async def test_nothing_is_owed_any_more_when_nobody_listens() -> None:
     words = Words()
     words.coming()
-    words.ended()
+    words.ended(0.0)
     words.coming()
     words.settle()
     assert await is_told(words)
@@ -298,7 +306,7 @@ async def test_the_model_is_asked_in_the_languages_that_it_knows(language: str, 
 
 async def test_a_decision_waits_for_what_is_owed() -> None:
     words = Words()
-    words.ended()
+    words.ended(0.0)
     stream = PatientDetector(words, unfinished).stream()
     asking = asyncio.create_task(stream.supports_language(None))
     await asyncio.sleep(0)
@@ -395,20 +403,15 @@ def recorded() -> dict[str, Sentence]:
     return {each.name: each.closed() for each in sentences()}
 
 
-async def test_a_pause_that_is_shorter_than_the_ears_are_slow_cuts_no_sentence(recorded: dict[str, Sentence]) -> None:
+async def test_a_pause_that_is_shorter_than_the_ears_are_slow_cuts_a_sentence_where_nobody_waits_for_words(
+    recorded: dict[str, Sentence],
+) -> None:
     sentence = recorded["go_forward.wav"].paused(2, 0.4)
-    async with talking() as conversation:
-        await conversation.say(sentence)
-        await until(lambda: conversation.said, "the turn")
-        await until(lambda: conversation.loudspeaker.sounds, "the answer")
-    assert conversation.said == ["go forward ten meters"]
-
-
-async def test_with_silence_alone_it_does(recorded: dict[str, Sentence]) -> None:
-    """The same sentence: what is tested above is not the recording."""
-    async with talking("silence") as conversation:
-        await conversation.say(recorded["go_forward.wav"].paused(2, 0.4))
-        await until(lambda: len(conversation.said) == 2, "two turns")
+    async with talking() as patient, talking("silence") as impatient:
+        await asyncio.gather(patient.say(sentence), impatient.say(sentence))
+        await until(lambda: patient.said and len(impatient.said) == 2, "the turns")
+        await until(lambda: patient.loudspeaker.sounds, "the answer")
+    assert patient.said == ["go forward ten meters"]
 
 
 async def test_who_is_only_heard_to_listen_stops_nobody_for_good_and_who_interrupts_does_at_once(
