@@ -3,8 +3,8 @@
 python bench/turns.py [PATH] [--sentences 24] [--json]
 
 People's recordings through real sessions, with the shipped VAD, the model and all of the framework's own timing; the
-clock alone is ours (tests/voice/clock.py), so that nothing is late on a busy machine. Ears know the words and need 0.2, 0.45
-or 0.8 s for a recording. PATH is a folder of recordings (16 kHz, mono) with their words, ends and pauses in
+clock alone is ours (tests/voice/clock.py), so that nothing is late on a busy machine. Ears know the words and need 0.2,
+0.45 or 0.8 s for a recording. PATH is a folder of recordings (16 kHz, mono) with their words, ends and pauses in
 `speech.json`, as in tests/fixtures/people. Each sentence is said in one breath, its own pauses shortened to a tenth of
 a second, and with a pause of 0.4, 0.6, 1.0 or 1.5 s: silence with its own room's tone, where the person paused or
 between two words, six of ten after a word that ends no sentence, which is where people stop to think. At most so many
