@@ -104,7 +104,7 @@ def _number(text: str) -> float:
 class Capacity:
     """Lives in the worker's main process; its two methods are the framework's `load_fnc` and `on_request`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what varies is an argument
         self,
         limit: int | None = None,
         attributes: Callable[[str], dict[str, str]] = lambda _: {},

@@ -120,7 +120,7 @@ class _Recordings(stt.StreamAdapterWrapper):
                     self._words.coming()
                     self._event_ch.send_nowait(stt.SpeechEvent(stt.SpeechEventType.START_OF_SPEECH))
                 elif event.type == VADEventType.INFERENCE_DONE and not event.speaking:
-                    self._words.coming(event.raw_accumulated_speech > 0)  # two of these are the start
+                    self._words.coming(event.raw_accumulated_speech > 0)  # a start, or a noise
                 elif event.type == VADEventType.END_OF_SPEECH:
                     ended = time.time() - event.silence_duration - event.inference_duration
                     self._words.ended(ended)
@@ -151,7 +151,7 @@ class _Recordings(stt.StreamAdapterWrapper):
             event = await self._wrapped_stt.recognize(
                 merge_frames(frames), language=self._language, conn_options=self._wrapped_stt_conn_options
             )
-        except Exception:
+        except Exception:  # whatever a client raises, the next part may be understood
             return None
         return next((heard for heard in event.alternatives[:1] if heard.text), None)
 
