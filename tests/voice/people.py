@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 PEOPLE = Path(__file__).parent.parent / "fixtures" / "people"
 RATE = 16_000
-_FRAME = RATE // 20  # as rooms hand it to a session
+_FRAME = RATE // 50  # as `room_options` has it
 # What a recording has before and after its first and last word.
 _MARGIN = 0.3
 _QUIET = 0.1
