@@ -86,8 +86,9 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-mini-transcribe", "gpt-transcribe"])
 async def test_unless_a_language_is_set_the_recogniser_is_asked_for_none(prepared: Prepared, model: str) -> None:
     built = Voice(settings(stt_model=model), prepared)
-    assert isinstance(built.session.stt, openai.STT)
-    asked = openai_stt._transcription(built.session.stt._opts)
+    ears = heard_with(built)
+    assert isinstance(ears, openai.STT)
+    asked = openai_stt._transcription(ears._opts)
     assert not (asked.language or asked.languages)
     await built.aclose()
 
