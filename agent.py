@@ -48,6 +48,7 @@ from room.rescue import Rescue
 from room.rules import Rules
 from room.tasks import Tasks
 from voice.settings import VoiceNotConfigured
+from voice.turn_taking import session_bytes
 
 __all__ = [
     "ensure_profile_exists",
@@ -139,7 +140,10 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         settings.room.livekit_agent_name, settings.room.participant_kinds, by_metadata=settings.room.by_metadata
     )
     capacity = Capacity(
-        settings.room.max_sessions, attributes=rules.attributes, name=settings.character.agent_display_name
+        settings.room.max_sessions,
+        attributes=rules.attributes,
+        name=settings.character.agent_display_name,
+        more_bytes=session_bytes(settings.voice.turn_detection),
     )
     tools = settings.character.tools_module
     if tools not in sys.modules:  # else it is what imports us, and not whole yet

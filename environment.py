@@ -6,8 +6,7 @@ import os
 
 from dotenv import load_dotenv
 
-# Silence ends our turns, so the 244 MB of end-of-turn weights that the framework would load are never asked. It reads
-# the variable when it is imported.
-os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 load_dotenv(".env.local")
 load_dotenv()
+# Whether the framework loads its model of turns (244 MB), once for all jobs. It reads the variable when it is imported.
+os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", str(int(os.getenv("TURN_DETECTION") == "model")))

@@ -11,6 +11,7 @@ from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.embedding.embedders import Embedder, EmbeddingsOff, LocalEmbedder, OpenAIEmbedder
+from memory.language.utterances import unfinished
 from memory.manager import MemoryManager
 from memory.operate.housekeeping import HEARTBEAT_SECONDS
 from memory.settings import MemorySettings, open_store
@@ -37,6 +38,11 @@ class Settings:
     voice: VoiceSettings = field(default_factory=VoiceSettings)
 
 
+def open_voice(settings: VoiceSettings, prepared: Prepared) -> Voice:
+    """The voice of one call, which waits for the rest of a sentence by the rule by which memory joins its parts."""
+    return Voice(settings, prepared, unfinished)
+
+
 @dataclass(frozen=True)
 class Services:
     """One worker process's parts. `open_voice` makes the voice of one call."""
@@ -44,7 +50,7 @@ class Services:
     settings: Settings
     memory: MemoryManager
     prepare: Callable[[], Prepared] = prepare
-    open_voice: Callable[[VoiceSettings, Prepared], Voice] = Voice
+    open_voice: Callable[[VoiceSettings, Prepared], Voice] = open_voice
     heartbeat: float = HEARTBEAT_SECONDS
     """How often, in seconds, a call tells the store that it lives."""
     look_elsewhere: float = 10.0

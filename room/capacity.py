@@ -26,8 +26,6 @@ _SESSION_BYTES = 154e6
 # The server gives nothing to a worker that reports 0.70 or more (`agents.target_load`).
 _BUSY = 0.69
 _FULL = 1.0
-# With less memory than this left, one more session may be the one that the kernel kills.
-_SPARE_BYTES = 2 * _SESSION_BYTES
 # How long an accepted job may take to run before it does not count any more.
 _ASSIGNMENT_SECONDS = 10.0
 
@@ -106,23 +104,25 @@ def _number(text: str) -> float:
 class Capacity:
     """Lives in the worker's main process; its two methods are the framework's `load_fnc` and `on_request`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what varies is an argument
         self,
         limit: int | None = None,
         attributes: Callable[[str], dict[str, str]] = lambda _: {},
         machine: Machine | None = None,
         name: str = "",
         assignment_seconds: float = _ASSIGNMENT_SECONDS,
+        more_bytes: float = 0.0,
     ) -> None:
         """`limit` is MAX_SESSIONS; None measures the machine. `attributes` are what an agent shows of itself in its
         room, by the metadata of its dispatch, and `name` is what it is called there. A job that was accepted counts for
-        `assignment_seconds` before it runs.
+        `assignment_seconds` before it runs. A session needs `more_bytes` than usual by this worker's settings.
         """
         self._asked = limit
         self._attributes = attributes
         self._machine = machine or Machine()
         self._name = name
         self._assignment_seconds = assignment_seconds
+        self._session_bytes = _SESSION_BYTES + more_bytes
         self._running: set[str] = set()
         self._accepted: dict[str, float] = {}
         """Jobs that were accepted and do not run yet, with the time. The framework does not count them as active, so
@@ -136,7 +136,7 @@ class Capacity:
             return self._asked
         (cores, by_cores), (memory, by_memory) = self._machine.cores(), self._machine.memory()
         # half of the memory is not ours
-        limit = max(1, math.floor(min(cores * _SESSIONS_PER_CORE, memory / _SESSION_BYTES / 2)))
+        limit = max(1, math.floor(min(cores * _SESSIONS_PER_CORE, memory / self._session_bytes / 2)))
         told = "[CAPACITY] %d sessions, by %.4g cores (%s) and %d MB of memory (%s)"
         log.info(told, limit, cores, by_cores, memory // 1_000_000, by_memory)
         return limit
@@ -157,7 +157,8 @@ class Capacity:
         await request.accept(name=self._name, attributes=self._attributes(request.job.metadata))
 
     def _is_full(self) -> bool:
-        return self._sessions() >= self.limit or self._machine.free_memory() < _SPARE_BYTES
+        # with less memory left than for two, one more session may be the one that the kernel kills
+        return self._sessions() >= self.limit or self._machine.free_memory() < 2 * self._session_bytes
 
     def _sessions(self) -> int:
         expired = time.monotonic() - self._assignment_seconds

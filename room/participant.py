@@ -249,5 +249,6 @@ def room_options(caller: Caller, track_name: str) -> RoomOptions:
         # a person who reloads the page or drops out comes back into the same session
         close_on_disconnect=False,
         # its handler must exist before connect(), when the person is not known yet; ours is `early_audio`
-        audio_input=AudioInputOptions(pre_connect_audio=False),
+        # in pieces of 20 ms: with the framework's 50 it is heard so much later that somebody goes on after a pause
+        audio_input=AudioInputOptions(pre_connect_audio=False, frame_size_ms=20),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TRANSCRIPT_RETENTION_DAYS": "7",
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
+        "TURN_DETECTION": "silence",
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
@@ -147,3 +150,14 @@ def test_a_deadline_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, dea
     monkeypatch.setenv("MEMORY_DEADLINE", deadline)
     with pytest.raises(ValueError, match="MEMORY_DEADLINE"):
         MemorySettings()
+
+
+@pytest.mark.parametrize(("how", "preloads"), [("model", "1"), ("words", "0"), ("cloud", "0"), (None, "0")])
+def test_the_framework_loads_its_model_of_turns_where_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, how: str | None, preloads: str
+) -> None:
+    environment = {"PYTHON_DOTENV_DISABLED": "1"} | ({"TURN_DETECTION": how} if how else {})
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(os, "getenv", environment.get)
+    runpy.run_path(str(EXAMPLE.parent / "environment.py"))
+    assert environment["LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE"] == preloads

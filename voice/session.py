@@ -22,10 +22,14 @@ from voice.failure import CONNECT, Apology
 from voice.models import PatientSTT, PatientTTS, http_client
 from voice.realtime import Recovery
 from voice.settings import AUTO, Part, VoiceNotConfigured, VoiceSettings
+from voice.turn_taking import Unfinished, turn_taking
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms.
 VAD_MIN_SILENCE = 0.25
+# Otherwise nobody is heard while the agent speaks for the first 3 s, in case its voice comes back as an echo. Browsers
+# and telephones cancel that, and in headsets there is none.
+AEC_WARMUP = None
 
 TOY = "offline-rules"
 """What `offline/` calls its rules."""
@@ -61,9 +65,13 @@ def embeddings_client(settings: VoiceSettings) -> openai_sdk.AsyncClient:
 class Voice:
     """One session's models, on one HTTP connection pool."""
 
-    def __init__(self, settings: VoiceSettings, prepared: Prepared) -> None:
-        """Call it in the job's event loop. Raises `VoiceNotConfigured`; `settings.require_keys()` tells beforehand."""
+    def __init__(
+        self, settings: VoiceSettings, prepared: Prepared, unfinished: Unfinished = lambda words: False
+    ) -> None:
+        """Call it in the job's event loop. `unfinished` knows sentences that go on. Raises `VoiceNotConfigured`;
+        `settings.require_keys()` tells beforehand."""
         self._settings = settings
+        self._unfinished = unfinished
         self._prepared = prepared
         self._http = http_client(prepared.tls)
         self._websockets: aiohttp.ClientSession | None = None
@@ -124,16 +132,16 @@ class Voice:
             detect_language=settings.stt_language == AUTO,  # then none is asked for
             client=self._client("stt"),
         )
+        ears, turn_handling = turn_taking(stt, self._prepared.vad, settings.turn_detection, self._unfinished)
         tts = self._tts()
         session: AgentSession[None] = AgentSession(
             vad=self._prepared.vad,
-            stt=stt,
+            stt=ears,
             llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
             tts=tts,
             conn_options=CONNECT,
-            # Silence ends a turn. The default detector model holds some sentences for its full 2.5 s
-            # and asks LiveKit's cloud where it can; the cloud also judges interruptions unless told not to.
-            turn_handling={"turn_detection": "vad", "interruption": {"mode": "vad"}},
+            turn_handling=turn_handling,
+            aec_warmup_duration=AEC_WARMUP,
             # how long a closing session waits for words that are still being recognised; 2 s unless told otherwise
             session_close_transcript_timeout=0.5,
         )
@@ -166,6 +174,7 @@ class Voice:
             vad=self._prepared.vad,
             conn_options=CONNECT,
             turn_handling={"turn_detection": "realtime_llm"},
+            aec_warmup_duration=AEC_WARMUP,
         )
         return session, Apology(session, tts, may_end=True)
 

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Part = Literal["stt", "llm", "tts", "realtime", "embeddings"]
+TurnDetection = Literal["words", "model", "silence", "cloud"]
 
 
 AUTO = "auto"
@@ -32,6 +33,7 @@ class VoiceSettings(BaseSettings):
     )
 
     voice_mode: Literal["pipeline", "realtime"] = "pipeline"
+    turn_detection: TurnDetection = "words"
 
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None

@@ -20,9 +20,13 @@ _HEARD_SECONDS, _HEARD_IN_A_SENTENCE_SECONDS = 1.0, 2.5
 
 _OPEN = re.compile(
     r"(?:[,;:…–—、，،；：-]|\.\.\.)\s*$"
-    r"|\b(?:a|an|the|my|our|your|is|are|was|were|am|and|or|but|because|with|of|to|from|for|in|at|by|on|called|named|i"
-    r"|um+|uh+)[\s.…,–—-]*$",
+    r"|\b(?:a|an|the|my|our|your|his|their|is|are|was|were|am|i|i'm|it's|he's|she's|and|or|but|because|if|than|with|of|to"
+    r"|from|for|in|at|by|on|called|named|um+|uh+|er+|hmm+)[\s.…,–—-]*$",
     re.IGNORECASE,
+)
+# "Tell me what my name is.", "I know who you are."
+_ASKED = re.compile(
+    r"\b(?:what|who|whose|where|how|when|which|why)\b[^.!?]*\b(?:is|are|was|were|am)[\s.]*$", re.IGNORECASE
 )
 _ENDED = re.compile(r"[.!?。！？।॥؟]['\")\]»”’]*\s*$")
 # A recogniser begins each part with a capital; a name keeps its own.
@@ -32,7 +36,7 @@ _CLAUSE = re.compile(r"(?:i|i'm|i've|im|ive|i'd|my|we|we're|we've|our)\b", re.IG
 
 def unfinished(text: str) -> bool:
     """Does it stop in the middle of a sentence? By its last mark in any language, by its last word in English."""
-    return bool(_OPEN.search(text))
+    return bool(_OPEN.search(text)) and not _ASKED.search(text)
 
 
 def heard_enough(text: str) -> float:

@@ -163,6 +163,12 @@ def test_without_limits_the_machine_counts(own: str, tmp_path: Path, log: pytest
 
 
 @pytest.mark.usefixtures("big_machine")
+def test_sessions_that_need_more_are_fewer(tmp_path: Path) -> None:
+    machine = tree(tmp_path, "0::/", {"memory.max": str(2 * GIB)})
+    assert [Capacity(machine=machine, more_bytes=more).limit for more in (0.0, 23e6, 235e6)] == [6, 6, 2]
+
+
+@pytest.mark.usefixtures("big_machine")
 def test_what_is_set_counts_before_what_is_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:

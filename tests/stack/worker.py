@@ -26,8 +26,19 @@ READY_SECONDS = 60.0  # it takes 5 s alone on two cores
 
 # What a developer's machine may have set, and would change what is tested.
 _NOT_INHERITED = (
-    *("OPENAI_", "STT_", "LLM_", "TTS_", "REALTIME_", "VOICE_", "LIVEKIT_", "SUPABASE_", "CONSOLE_", "RAPPORT_"),
-    *("IDENTITY_", "ANONYMOUS_", "MEMORY_", "MAX_", "ROOM_", "PARTICIPANT_", "RECONNECT_", "ARRIVAL_", "SWEEP_"),
+    *("OPENAI_", "STT_", "LLM_", "TTS_", "REALTIME_", "VOICE_", "TURN_", "LIVEKIT_", "SUPABASE_", "CONSOLE_"),
+    *(
+        "RAPPORT_",
+        "IDENTITY_",
+        "ANONYMOUS_",
+        "MEMORY_",
+        "MAX_",
+        "ROOM_",
+        "PARTICIPANT_",
+        "RECONNECT_",
+        "ARRIVAL_",
+        "SWEEP_",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from livekit.plugins import openai, silero
 from livekit.plugins.openai import stt as openai_stt
 
 import voice.session
+from voice.hearing import PatientEars
 from voice.session import Prepared, Voice, prepare
 from voice.settings import VoiceNotConfigured, VoiceSettings
 
@@ -58,6 +59,12 @@ def settings(**changes: Any) -> VoiceSettings:
     return VoiceSettings(**{"openai_api_key": "sk-one", **changes})
 
 
+def heard_with(built: Voice) -> Any:
+    """The recogniser that the session's ears ask."""
+    assert isinstance(built.session.stt, PatientEars)
+    return built.session.stt.wrapped_stt
+
+
 # -- the pipeline
 
 
@@ -66,11 +73,12 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
     chosen = settings(stt_model="ears-1", stt_language="de", llm_model="mind-1", **mouth)
     built = Voice(chosen, prepared)
     session = built.session
-    assert isinstance(session.stt, openai.STT)
+    ears = heard_with(built)
+    assert isinstance(ears, openai.STT)
     assert isinstance(session.llm, openai.LLM)
     assert isinstance(session.tts, openai.TTS)
     assert (session.stt.model, session.llm.model, session.tts.model) == ("ears-1", "mind-1", "mouth-1")
-    assert [str(language) for language in session.stt._opts.languages] == ["de"]
+    assert [str(language) for language in ears._opts.languages] == ["de"]
     assert (session.tts._opts.voice, session.tts._opts.speed, session.tts._opts.response_format) == ("v", 1.5, "pcm")
     await built.aclose()
 
@@ -78,8 +86,9 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-mini-transcribe", "gpt-transcribe"])
 async def test_unless_a_language_is_set_the_recogniser_is_asked_for_none(prepared: Prepared, model: str) -> None:
     built = Voice(settings(stt_model=model), prepared)
-    assert isinstance(built.session.stt, openai.STT)
-    asked = openai_stt._transcription(built.session.stt._opts)
+    ears = heard_with(built)
+    assert isinstance(ears, openai.STT)
+    asked = openai_stt._transcription(ears._opts)
     assert not (asked.language or asked.languages)
     await built.aclose()
 
@@ -93,9 +102,17 @@ async def test_a_pipeline_hears_silence_with_the_silero_plugin_after_a_quarter_s
 
 
 async def test_silence_ends_a_turn_and_nobody_in_a_cloud_is_asked_about_it(prepared: Prepared) -> None:
-    built = Voice(settings(), prepared)
+    built = Voice(settings(turn_detection="silence"), prepared)
     assert built.session.turn_detection == "vad"
     assert built.session.options.turn_handling["interruption"]["mode"] == "vad"
+    assert isinstance(built.session.stt, openai.STT), "as the framework does it"
+    await built.aclose()
+
+
+@pytest.mark.parametrize("voice_mode", ["pipeline", "realtime"])
+async def test_the_first_greeting_can_be_interrupted(prepared: Prepared, voice_mode: str) -> None:
+    built = Voice(settings(voice_mode=voice_mode), prepared)
+    assert built.session.options.aec_warmup_duration is None
     await built.aclose()
 
 
@@ -104,7 +121,7 @@ async def test_each_part_goes_to_its_own_server_with_its_own_key(prepared: Prepa
         settings(stt_base_url="http://ears/v1", stt_api_key="sk-ears", tts_base_url="http://mouth/v1"), prepared
     )
     session = built.session
-    parts = (session.stt._client, session.llm._client, session.tts._client)  # type: ignore[union-attr]
+    parts = (heard_with(built)._client, session.llm._client, session.tts._client)  # type: ignore[union-attr]
     assert [(str(client.base_url), client.api_key) for client in parts] == [
         ("http://ears/v1/", "sk-ears"),
         ("https://api.openai.com/v1/", "sk-one"),

@@ -41,7 +41,16 @@ def test_who_stops_in_the_middle_has_not_finished(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["my favorite color is green", "I live in Rome.", "That is what I like.", "はい。", ""]
+    "text",
+    [
+        "my favorite color is green",
+        "I live in Rome.",
+        "That is what I like.",
+        "Tell me what my favorite color is.",
+        "You know who I am",
+        "はい。",
+        "",
+    ],
 )
 def test_who_has_said_it_all_has(text: str) -> None:
     assert not unfinished(text)
