@@ -167,6 +167,7 @@ I pretend my name is Max and I live in Paris.
 I told them my name is Max and I live in Paris.
 At work they think my name is Max, and I live in Paris.
 I'd say my name is Max.
+I'm playing a vampire tonight. My name is Vlad.
 """.strip().splitlines()
 PASTED = [
     "Hi Anna,\n\nMy name is Otis and I live in Rome.\n\nBest regards,\nOtis",
@@ -315,6 +316,7 @@ def test_what_was_said_in_it_shows_that_somebody_only_said_it() -> None:
         "Please proofread this.",
         "Repeat after me.",
         "My wife wants to say something",
+        "I'm playing a vampire tonight.",
     ],
 )
 def test_a_text_that_is_announced_comes_next_and_no_longer(announced: str) -> None:
