@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from memory.language.statements import Frame, Statement, heard, statements_in
+from memory.language.frame import Frame
+from memory.language.statements import Statement, heard, statements_in
 
 
 def named(*utterances: str, frame: Frame = Frame()) -> list[str]:  # noqa: B008 - it is frozen
