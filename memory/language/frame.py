@@ -73,9 +73,8 @@ _FICTION = re.compile(
 )
 _SENTENCE = re.compile(
     rf"\b(?:am|are|as) {one_of('hedges')}\b|\b{one_of('figures')}\b|^(?:\w+ )?{one_of('conditions')}\b"
-    r"|\b(?:he|she|they) (?:says?|said|goes)$|\bas (?:he|she|they) says?$"
-    rf"|(?:(?<!\bi )(?<!\bi have )\b{one_of('others_say')}|\b(?:told|tells?) (?!you\b)\w+"
-    rf"|\b(?:dream\w*|pretend\w*|wish(?:es)?|joked|lied?))(?: \w+){{0,3}}? {_I}"
+    rf"|(?<!\bi )\b(?:says?|said|goes)$|(?:(?<!\bi )(?<!\bi have )\b{one_of('others_say')}"
+    rf"|\b(?:told|tells?) (?!you\b)\w+|\b(?:dream\w*|pretend\w*|wish(?:es)?|joked|lied?))(?: \w+){{0,3}}? {_I}"
 )
 _JOKE = re.compile(rf"(?<!not )(?<!no )\b(?:kidding|joking)\b(?! aside)|\b{one_of('jokes')}\b")
 _TAKES_BACK = len("i was just")  # a joke that begins so early was the one before
