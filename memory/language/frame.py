@@ -46,6 +46,7 @@ _PLAY_BEGINS = re.compile(
     rf"\b|^(?:\w+ )?(?:in|for|during) (?:the|this|our|my|a) {_PLAY} (?:\w+ )?{_SELF}|\bi will (?:play|be) the\b"
     r"|^(?:\w+ )?(?:scenario|in character|as my character|role[- ]?play(?! (?:is|are|was|games?|can|has|helps)\b))\b"
 )
+_LETS_PLAY = re.compile(r"\blet us play\b.*\b(?:you|i) (?:are|am|be|will be|play) (?:now )?(?:an?|the)\b")
 _PLAY_ENDS = re.compile(
     rf"\b(?:end|stop|finish|quit|leave|exit|drop|enough|done|no more)\b(?: \w+){{0,3}} (?:{_PLAY}|story|pretending)\b"
     rf"|\b(?:{_PLAY}|story) (?:is |has |was )?(?:over|ended|ends|done|finished)\b|\b{one_of('play_ends')}\b"
@@ -92,7 +93,8 @@ _PASTED = re.compile(
 
 def own_words(turn: str, sentences: Sequence[str], frame: Frame) -> tuple[list[bool], Frame]:
     """Of each sentence of the turn whether the person speaks of themselves in it; and the frame of the next turn."""
-    playing, not_own = frame.playing, frame.others_text or bool(_PASTED.search(turn))
+    playing = frame.playing or bool(_LETS_PLAY.search(plain(turn[:_READ])))
+    not_own = frame.others_text or bool(_PASTED.search(turn))
     aside = in_quotation = text_comes = False
     own: list[bool] = []
     for whole in sentences:

@@ -267,6 +267,8 @@ Can you be the interviewer? I'll be the candidate. | My name is Bob Stone and I 
 Let's practice ordering food in English. You be the waiter. | My name is Mr. Black.
 I want to rehearse my speech. | My name is Doctor Fox and I live in Boston.
 You play the dragon, I play the knight. | My name is Lancelot.
+Let's play a game in which I'm a knight. | I moved to Camelot. | I live in Avalon.
+Let's play a game! I'm a knight. | My name is Roland.
 Let's act out a scene from Hamlet. | I am a prince and I live in Denmark.
 My role play character is called Max. | My name is Max.
 """.strip().splitlines()
