@@ -33,18 +33,17 @@ class Frame:
 _READ = 1000
 _ASKED = rf"^(?:{one_of('polite')} )*"
 _I = r"\b(?:i|my|we|our|call me)\b"
-_PERSON = (
-    rf"(?:him|her|them|(?:\w+ ){{0,2}}(?:someone|somebody|{'|'.join(ONE_OF_EACH.union(MANY_OF_EACH, SAME_RELATIVE))}))"
-)
+_PERSONS = "|".join({"someone", "somebody", "client", "patient"}.union(ONE_OF_EACH, MANY_OF_EACH, SAME_RELATIVE))
+_PERSON = rf"(?:him|her|them|(?:\w+ ){{0,2}}(?:{_PERSONS}))"
 _SELF = r"(?:i (?:am|live|work)|my name|call me)\b"
 _PLAY, _TEXT = one_of("play"), one_of("text")
 
 _PLAY_BEGINS = re.compile(
-    rf"{_ASKED}(?:{one_of('play_begins')}|be my (?!friend)|(?:act|talk|answer|behave) (?:as|like) (?:if you|an?|my|the)"
-    rf"|(?:do|have|try|start|practi[cs]e) (?:(?:an?|some|the|my|mock|job) )*{_PLAY}"
-    r"|you (?:are|be|play) (?:an?|the|my) (?!(?:great|good|nice|real|big|best)\b).* i (?:am|be|play|will be) (?:a|the))"
-    rf"\b|^(?:\w+ )?(?:in|for|during) (?:the|this|our|my|a) {_PLAY} (?:\w+ )?{_SELF}|\bi will (?:play|be) the\b"
-    r"|^(?:\w+ )?(?:scenario|in character|as my character|role[- ]?play(?! (?:is|are|was|games?|can|has|helps)\b))\b"
+    rf"{_ASKED}(?:{one_of('play_begins')}|be my (?!friend)|(?:act|talk|answer|behave)(?: to me)? (?:as|like)"
+    rf" (?:if|an?|my|the)|(?:do|have|try|start|practi[cs]e) (?:(?:an?|some|the|my|mock|job) )*{_PLAY}"
+    rf"|you (?:are|be|play) (?:an?|the|my) (?!{one_of('praise')}\b).* i (?:am|be|play|will be) (?:an?|the|your))\b"
+    rf"|^(?:\w+ )?(?:in|for|during) (?:the|this|our|my|a) {_PLAY} (?:\w+ )?{_SELF}|\bi will (?:play|be) the\b"
+    rf"|^(?:\w+ )?(?:{one_of('in_play')}|role[- ]?play(?! (?:is|are|was|were|games?|can|has|helps)\b))\b"
 )
 _LETS_PLAY = re.compile(r"\blet us play\b.*\b(?:you|i) (?:are|am|be|will be|play) (?:now )?(?:an?|the)\b")
 _PLAY_ENDS = re.compile(
@@ -56,15 +55,14 @@ _ASIDE = re.compile(rf"\b{one_of('aside')}\b|^seriously\b")
 # It is somebody else's text, or they speak for somebody: here, or in what they say next.
 _TEXT_COMES = re.compile(
     rf"{_ASKED}(?:{one_of('treat')}|{one_of('treat_text')} (?!out)(?:\w+ ){{0,4}}{_TEXT})\b"
-    rf"|\b{one_of('for_somebody')}\b|(?<=us )play\b|\bplaying an?\b"
+    rf"|\b{one_of('for_somebody')}\b|(?<=us )play\b|\bplaying an?\b|\bis (?:this|it|that) (?:correct|right|good)\b"
+    rf"|\b(?:(?:got|found) this|here (?:is|are) (?:the|my|an?|what)) (?:\w+ )?(?:{_TEXT}|poem|song|wrote|said|says)\b"
     r"|\b(?:say|put|turn|need|want) (?:this|that|it|these) (?:in|into|to)\b"
-    rf"|\b(?:(?:got|found) this|here (?:is|are) (?:the|my|an?|what)) (?:\w+ )?(?:{_TEXT}|wrote|said|says)\b"
-    r"|\bis (?:this|it|that) (?:correct|right|good|proper)\b"
-    r"|(?<!\bi )\b(?:wants?|wanted|asks?|asked|told) (?:me )?to (?:type|write|say|send|pass|read|dictate|tell|ask|talk"
-    r"|speak|introduce) (?:this|these|that|it|you|to|with|on|the following|something|herself|himself)\b"
+    r"|(?<!\bi )\b(?:wants?|wanted|would like|asks?|asked|told) (?:me )?to (?:type|write|say|send|pass|read|dictate"
+    r"|tell|ask|talk|speak|introduce) (?:this|that|it|you|to|with|on|the following|something|herself|himself)\b"
     rf"|\b(?:typ|writ|speak|talk|ask|call|dictat|interpret|translat)ing (?:\w+ ){{0,2}}for {_PERSON}\b"
-    rf"|\bmy \w+ is (?:speaking|talking|typing)\b|\bhelping {_PERSON} (?:to )?(?:use|type|talk)\b"
-    r"|\b(?:he|she|they) can not (?:type|speak|talk|write)\b"
+    rf"|\bmy \w+ is (?:speaking|talking|typing|taking over)\b|\bhelping {_PERSON} (?:to )?(?:use|type|talk)\b"
+    r"|\b(?:he|she|they) can not (?:type|speak|talk|see|read|write)\b"
 )
 # It is made up, from here on.
 _FICTION = re.compile(
@@ -82,7 +80,7 @@ _TAKES_BACK = len("i was just")  # a joke that begins so early was the one befor
 _QUOTED = re.compile(rf"(?i)[\"“”„«»][^\"“”„«»]*{_I}|(?<!\w)['‘](?={_I}).*['’](?!\w)")
 # What comes after a colon is a text, unless it was announced as one's own: "About me: I live in Rome".
 _COLON = re.compile(rf"(?i)^(?!.*\b{one_of('own_news')}\b.*[:：])[^:：]*\w[^:：]*[:：]\s*[\"'“‘]?{_I}")
-_TEXT_IS_HERE = re.compile(r"[:：]\s*\w+\W+\w")  # "Translate: ich heiße Jo"
+_TEXT_IS_HERE = re.compile(rf"(?i)[:：]\s*\w+\W+\w|\b(?:that|as) {_I}")  # "Translate: ich heiße Jo"
 _QUOTATION_MARK = re.compile('["“”„«»]')
 _PASTED = re.compile(
     r"(?im)^[ \t]*(?:from|to|subject|sent|date|cc|re|fwd?)[ \t]*:.*\n|^[ \t]*>|\bwrote:[ \t]*$|^[ \t]*sent from my\b"
@@ -106,7 +104,7 @@ def own_words(turn: str, sentences: Sequence[str], frame: Frame) -> tuple[list[b
             playing, aside = True, False
         aside = aside or bool(_ASIDE.search(form))
         mark, joke = _TEXT_COMES.search(form), _JOKE.search(form)
-        text_comes = mark is not None and not (re.search(_I, form[mark.end() :]) or _TEXT_IS_HERE.search(sentence))
+        text_comes = mark is not None and not _TEXT_IS_HERE.search(sentence)
         not_own = not_own or bool(mark or _FICTION.search(form) or _COLON.search(sentence))
         if joke:
             own = [False] * len(own)
