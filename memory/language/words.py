@@ -14,11 +14,9 @@ def read(name: str) -> dict[str, Any]:
 
 _LISTS: dict[str, dict[str, str]] = read("words.toml")
 WORDS = {name: frozenset(listed.split()) for name, listed in _LISTS["words"].items()}
-_PHRASES = {
-    name: frozenset(map(str.strip, listed.replace("\n", " ").split(","))) for name, listed in _LISTS["phrases"].items()
-}
 
 
 def one_of(name: str) -> str:
     """A pattern of any phrase of this list, the longer ones first."""
-    return f"(?:{'|'.join(sorted(_PHRASES[name], key=lambda phrase: (-len(phrase), phrase)))})"
+    phrases = map(str.strip, _LISTS["phrases"][name].replace("\n", " ").split(","))
+    return f"(?:{'|'.join(sorted(phrases, key=len, reverse=True))})"
