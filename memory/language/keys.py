@@ -10,10 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from memory.language.words import WORDS
 from memory.records import STATEMENT_KEY
 
-# A person's own facts need no owner, and hold now: "user_name", "my_name" and "current_name" are `name`.
-_OWNERS = frozenset("user users my our the person persons current".split())
 # What our table calls by another name (`memory.language.named_facts`).
 _USUAL = {
     **dict.fromkeys(("date_of_birth", "birth_date", "birthdate"), "birthday"),
@@ -22,9 +21,6 @@ _USUAL = {
 }
 _BRITISH = re.compile(r"(?<![a-z])(fav|col|neighb|flav|behavi|hum|hon|lab|rum|harb|arm)our")
 _SPELLED = {"fav": "favorite", "grey": "gray", "centre": "center", "mum": "mother", "mom": "mother", "dad": "father"}
-_ARTICLES = frozenset("a an the of".split())
-# Between such words the order tells: "trip_from_rome_to_oslo".
-_DIRECTIONS = frozenset("from to for by before after than in on at with without not no".split())
 
 
 def american(low: str) -> str:
@@ -40,7 +36,7 @@ def canonical_key(key: str) -> str:
     if key.startswith(STATEMENT_KEY):
         return key
     words = _words(key)
-    while len(words) > 1 and words[0] in _OWNERS:
+    while len(words) > 1 and words[0] in WORDS["owners"]:
         del words[0]
     name = "_".join(words)
     return _USUAL.get(name, name) or key
@@ -71,9 +67,12 @@ def _words(key: str) -> list[str]:
 
 
 def _is_near(known: str, canonical: str) -> bool:
-    one, other = ([_singular(word) for word in _words(key) if word not in _ARTICLES] for key in (known, canonical))
-    one = [word for word in one if word not in _OWNERS] or one
-    if not _DIRECTIONS.isdisjoint(one):
+    one, other = (
+        [_singular(word) for word in _words(key) if word not in WORDS["articles"] | {"of"}]
+        for key in (known, canonical)
+    )
+    one = [word for word in one if word not in WORDS["owners"]] or one
+    if not WORDS["directions"].isdisjoint(one):
         return one == other
     return sorted(one) == sorted(other) or "".join(one) == "".join(other)
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from memory.language import plausible, time_zones
 from memory.language.normal_form import forms, plain, without_fillers
+from memory.language.words import WORDS, read
 from memory.records import Category
 
 MAX_NAMED_CHARACTERS = 240
@@ -61,23 +62,22 @@ def categorise(statement: str) -> Category:
 def called(answer: str) -> Named | None:
     """The name in an answer to "what may I call you?": "Marta", "It's Marta.", "Hi, Marta here"."""
     match = _CALLED.fullmatch(without_fillers(plain(answer))) if len(answer) <= MAX_NAMED_CHARACTERS else None
-    if match is None or not plausible.is_name(match["value"]):
+    if match is None or not plausible.is_name(name := match["value"]):
         return None
-    written = [word for word in answer.split() if word.strip(".,!?").lower() in match["value"].split()]
-    as_names = all(word != word.lower() for word in written) if answer != answer.lower() else len(written) == 1
-    return Named(Category.FACT, "name") if as_names or answer.lower() == answer.upper() else None
+    sure = plausible.is_written_as_a_name(name, answer) if answer != answer.lower() else " " not in name
+    return Named(Category.FACT, "name") if sure else None
 
 
 def category_of(key: str) -> Category | None:
     """Where a key belongs that is in the table; None for any other."""
     if key.startswith("favorite_"):
         return Category.PREFERENCE
-    return Category.FACT if key in _FACTS else None
+    return Category.FACT if key in _KEYS else None
 
 
 def takes_any_value(key: str) -> bool:
     """Can "it's ..." stand for a new value of the key? Of a favorite it can; of a home, "it's ..." describes it."""
-    return bool(re.fullmatch(rf"favorite_.*|.*name|.*(?:{_NUMBERED})|phone|email|birthday|age", key))
+    return bool(re.fullmatch(rf"favorite_.*|.*name|.*{_PARTS['numbered']}|phone|email|birthday|age", key))
 
 
 def _named(key: str, fits: Callable[[str], bool], groups: dict[str, str], statement: str) -> Named | None:
@@ -108,126 +108,31 @@ def _slug(thing: str) -> str:
 
 # -- the table
 
-_WE = r"(?:i|we|my \w+ and i|\w+ and i)"
-_V = r"(?P<value>.+?)"
-_D = r"(?P<denied>.+?)(?: any more)?"
-_PLACE = _V + r"(?: (?:with|because|since|near|where|which|until|as|while|alone|together|for|after|from|in|on|by) .*)?"
-_THING = r"(?P<thing>(?!(?:things?|parts?|ones?|ways?|memory|moment|time)\b)[a-z][\w-]*(?: [a-z][\w-]*){0,2}?)"
-_FAVORITE = rf"(?:my|our) (?:new |current |all time )?favorite {_THING}(?: of all time| ever)?"
-_MARITAL = r"(?:married|single|divorced|engaged|widowed)"
-_NUMBERED = "number|code|pin|size"
-_NUMBER = rf"(?P<thing>(?:[a-z-]+ ){{0,2}}(?:{_NUMBERED}))"
-_ALLERGEN = r"(?P<thing>(?!(?:it|that|this|them|you|any|work)\b)[^ ]+(?: (?!and\b|or\b|but\b|any\b)[^ ]+)?)"
-
-_ROLE = r"(?P<role>best friend|[a-zé]+?)"
-_WHOSE = rf"(?:my|our) (?P<other>other )?(?:(?:new|older|younger|little|big) )?{_ROLE}"
-_NAME = r"(?P<value>[^ ]+(?: [^ ]+)?)"
-
-_CALLED = re.compile(
-    r"(?:(?:hi|hello|hey|sure|yes|it is|this is|i am|my name is|the name is|you can|you may|call|calls|me|my|people"
-    r"|friends|they|everyone|everybody|say) )*"
-    r"(?P<value>[\w'-]+(?: [\w'-]+){0,2}?)(?: (?:here|speaking|is (?:fine|good|my name)|will do|thanks))?"
-)
-
-# A key, what a `value` or what is `denied` must be (`bool`: anything), patterns. `thing` goes into the key.
-_TABLE: tuple[tuple[str, Callable[[str], bool], *tuple[str, ...]], ...] = (
-    (
-        "name",
-        plausible.is_name,
-        rf"my (?:new |real |full )?name is (?:not \w+ (?:it is |but ))?{_V}",
-        rf"(?:you can |i (?:want|would like) you to )?call me {_V}",
-        rf"i (?:am called|go by|prefer to be called|would like to be called) {_V}",
-        rf"my name is (?:not|no longer) {_D}",
-    ),
-    (
-        "home_city",
-        plausible.is_place,
-        rf"{_WE} (?:have lived|live|am living|are living|am based|are based) in {_PLACE}",
-        rf"{_WE} (?:have )?(?:moved|relocated) (?:back |from .+ )?to {_PLACE}",
-        rf"(?:(?:my|our) )?home is in {_PLACE}",
-        rf"where (?:i|we) live is (?:called )?{_V}",
-        rf"{_WE} (?:do not live|no longer live|used to live) in {_D}",
-    ),
-    ("time_zone", time_zones.is_time_zone, rf"my (?:new |current )?time ?zone (?:is|has changed to) {_V}"),
-    ("birthday", plausible.is_date, rf"my birthday is {_V}", rf"i was born on {_V}"),
-    (
-        "job",
-        plausible.is_work,
-        rf"i (?:work|am working|have worked|started|started working|got a (?:new )?job) as {_V}",
-        rf"i (?:no longer work|do not work|used to work) as {_D}",
-        r"i (?:am|became|have become|got) (?:unemployed|retired|fired|laid off)|i (?:have )?(?:lost|quit) my job",
-    ),
-    (
-        "job",
-        plausible.is_trade,
-        rf"i (?:am|became|have become) {_V}",
-        rf"my (?:new )?(?:job|profession) is {_V}",
-        rf"i (?:am not|am no longer|used to be) {_D}",
-    ),
-    (
-        "employer",
-        plausible.is_organisation,
-        rf"i (?:work|am working|started working) (?:at|for) {_V}(?: as .+)?",
-        rf"i (?:got|have) a (?:new )?job (?:at|with) {_V}(?: as .+)?",
-        rf"i (?:no longer work|do not work|used to work) (?:at|for) {_D}",
-    ),
-    ("age", plausible.is_age, rf"i am {_V} years? old", rf"i (?:have )?turned {_V}"),
-    ("age", plausible.is_adult_age, rf"i am {_V}"),
-    (
-        "marital_status",
-        bool,
-        rf"i am (?:not |no longer )?{_MARITAL}(?: any more)?",
-        rf"{_WE} (?:have )?(?:got )?{_MARITAL}",
-    ),
-    ("phone", plausible.is_number, rf"my (?:new )?(?:(?:phone|mobile|cell) )?(?:phone )?number is {_V}"),
-    ("email", plausible.is_email, rf"my (?:new )?email(?: address)? is {_V}"),
-    ("address", plausible.has_a_digit, rf"(?:my|our) (?:new )?address is {_V}"),
-    ("{thing}", plausible.has_a_digit, rf"my (?:new )?{_NUMBER} (?:is|has changed to) {_V}"),
-    (
-        "favorite_{thing}",
-        plausible.is_calm,
-        rf"{_FAVORITE} (?:is|are|has become|has changed to) (?:not .+ (?:it is|but) )?{_V}",
-        rf"{_V} (?:is|are|has become) {_FAVORITE}",
-        rf"{_FAVORITE} (?:is not|are not|is no longer|used to be) {_D}",
-    ),
-    ("allergy_{thing}", bool, rf"i am (?:not |no longer |severely )?allergic to {_ALLERGEN}(?: any more)?"),
-    (
-        "{role}_name",  # or what `_relative` makes of it
-        plausible.is_name,
-        rf"{_WHOSE} is (?:called|named) {_NAME}",
-        rf"{_WHOSE}s? (?:new )?name is {_NAME}",
-        rf"{_NAME} is the name of {_WHOSE}",
-        rf"(?:i|we) (?:have|got) (?P<other>a|an|another) {_ROLE} (?:called|named) {_NAME}",
-    ),
-)
-_RULES = [(key, fits, [re.compile(pattern) for pattern in patterns]) for key, fits, *patterns in _TABLE]
-_PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation, time_zones.is_time_zone)
-_FACTS = {key for key, *_ in _TABLE if "{" not in key}
-
-# -- categories
-
-_MORE = {"spouse", "parent", "children", "grandparent", "grandkid", "in-law"}
+_FILE = read("facts.toml")
+_TABLE: list[dict[str, str]] = _FILE["facts"]
+_KINDS: dict[str, str] = _FILE["kinds"]
+_PERSONS = WORDS["more_persons"].union(plausible.ONE_OF_EACH, plausible.MANY_OF_EACH, plausible.SAME_RELATIVE)
 # "My doctor told me to rest" is a fact.
-_PERSONS = "|".join(
-    (plausible.ONE_OF_EACH | plausible.MANY_OF_EACH | plausible.SAME_RELATIVE.keys() | _MORE) - {"doctor"}
+_PARTS: dict[str, str] = {**_FILE["parts"], "person": f"(?:{'|'.join(_PERSONS - {'doctor'})})"}
+_PROPER = (plausible.is_name, plausible.is_place, plausible.is_organisation, time_zones.is_time_zone)
+_TESTS: tuple[Callable[[str], bool], ...] = (
+    *(*_PROPER, plausible.is_work, plausible.is_trade, plausible.is_date, plausible.is_age, plausible.is_number),
+    *(plausible.is_email, plausible.is_calm, plausible.has_a_digit, bool),
 )
-# Patterns of plain forms without fillers, each with or without an s behind it. The first rule that matches decides, so
-# the telling words come before the general ones: "i want to visit my sister" is a goal, "my sister lives in rome" a
-# relationship.
-_KINDS = {
-    Category.PREFERENCE: "favorite|call me|(?:i|we) (?:would )?(?:much )?(?:prefer|rather)"
-    "|(?:i|we) (?:hate|dislike|can not stand|do not (?:like|enjoy|eat|drink))",
-    Category.GOAL: "my (?:goal|dream|aim|ambition)|(?:i|we) (?:want|hope|wish|aim|try) to"
-    "|(?:i am|we are) (?:trying|hoping|working|learning) (?:to|on|how)",
-    Category.PLAN: r"(?:i am|we are) (?:going|planning|about) to|(?:i|we) will \w+|(?:i|we) (?:plan|intend) to"
-    "|next (?:week|month|year|summer|winter|spring|weekend)|tomorrow",
-    Category.INTEREST: "(?:i|we) (?:love|like|enjoy|adore|collect|play)|hobby|hobbie"
-    "|(?:i am|we are) (?:interested in|into|fond of|passionate about)",
-    Category.OPINION: "(?:i|we) (?:do not )?(?:think|believe|feel|find|reckon|guess|doubt)|in my (?:opinion|view)",
-    Category.RELATIONSHIP: rf"(?:my|our|(?:i|we) have) (?:\w+ ){{0,2}}(?:{_PERSONS})"
-    "|(?:married|engaged|divorced) (?:to|from)",
-    Category.EXPERIENCE: "(?:i|we) (?:once )?(?:went|visited|saw|met|tried|learned|learnt|grew up|travell?ed|studied"
-    "|used to|was in|were in|have (?:been|seen|met|tried|done))"
-    "|yesterday|last (?:week|month|year|night|summer|winter|spring|weekend)",
-}
-_CATEGORIES = [(category, re.compile(rf"\b(?:{pattern})s?\b")) for category, pattern in _KINDS.items()]
+_FITS = {test.__name__: test for test in _TESTS}
+
+
+def _pattern(written: str) -> re.Pattern[str]:
+    """With its parts written out, and theirs."""
+    while (whole := re.sub(r"\{([a-z]+)\}", lambda part: _PARTS[part[1]], written)) != written:
+        written = whole
+    return re.compile(written)
+
+
+_RULES = [(fact["key"], _FITS[fact["fits"]], [*map(_pattern, fact["said"].splitlines())]) for fact in _TABLE]
+_KEYS = {fact["key"] for fact in _TABLE}
+# Each with or without an s behind it.
+_CATEGORIES = [
+    (Category[kind], _pattern(rf"\b(?:{said.strip()})s?\b".replace("\n", "|"))) for kind, said in _KINDS.items()
+]
+_CALLED = _pattern("{called}")

@@ -14,52 +14,37 @@ from dataclasses import dataclass, replace
 
 from memory.language.frame import Frame, own_words
 from memory.language.named_facts import Named, called, categorise, named, takes_any_value
-from memory.language.normal_form import normal_form, plain, same_statement
+from memory.language.normal_form import normal_form, plain
 from memory.language.plausible import is_calm
 from memory.language.quoting import is_instruction_like, is_quotation, quoted, without_own_block
 from memory.language.sentences import sentences
+from memory.language.words import one_of
 from memory.language.worthless import is_question, is_worthless
 from memory.records import Category
-
-__all__ = ["Frame", "Statement", "heard", "normal_form", "same_statement", "settled", "statements_in"]
 
 MAX_STATEMENT_CHARACTERS = 1000
 
 # Blingfire expects a capital after a dot. Those who write none are followed where a new clause is sure to begin.
-_SMALL_SENTENCE_END = re.compile(
-    r"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{3}\.)\s+(?=(?:i|im|we|my|our|its?|that's|no|yes|oh|and|but|so|what|how"
-    r"|where|when|who|why|do|can|hi|hello|thanks|sorry|actually)\b)"
-)
-_OPENER = re.compile(
-    r"(?i)^(?:(?:well|so|and|but|oh|ah|um+|uh+|hmm+|ok|okay|yes|yeah|yep|no|nope|hey|hi|hello|actually|anyway|please|thanks"
-    r"|thank you|by the way|you know|sure|right|also|then)\b[\s,;:-]*)+"
-)
+_SMALL_SENTENCE_END = re.compile(rf"(?<=[!?।॥])\s+|\n+|(?<=[a-z]{{3}}\.)\s+(?={one_of('clause')}\b)")
+_OPENER = re.compile(rf"(?i)^(?:{one_of('opener')}\b[\s,;:-]*)+")
 # ... and so do words that take back what was said before: "no wait", "scratch that", "I've changed my mind".
 _TAKING_BACK = re.compile(
-    r"(?i)^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*"
-    r"(?:(?:wait|hold on|scratch that|correction|my mistake|i(?:'ve| have)? changed my mind)\b[\s,;:.!-]*)+"
+    rf"(?i)^(?:(?:no|oh|oops|well|and|but|actually|sorry)\b[\s,]*)*(?:{one_of('takes_back')}\b[\s,;:.!-]*)+"
     r"(?=$|(?:i|im|ive|we|my|our|its?|call|you can call)\b)"
 )
 # "it's green", after something that has a key
 _IT_IS = re.compile(
     r"(?:it (?P<change>used to be .+ but (?:now )?it )?(?:is|was|should be)|its) (?:now )?(?P<value>.+)"
 )
-_ASKED_TO_REMEMBER = re.compile(
-    r"(?i)^(?:can you |could you |would you )?(?:please )?(?:remember|note|keep in mind|do not forget|don't forget)"
-    r"(?: that| this)?[\s,:]+"
-)
+_ASKED_TO_REMEMBER = re.compile(rf"(?i)^(?:(?:can|could|would) you )?(?:please )?{one_of('remember')}[\s,:]+")
 # Where one clause about the speaker ends and the next begins.
-_SUBJECT = r"(?:i|im|ive|my|we|our|you can call|call me)\b"
 _JOINT = re.compile(
-    r"(?i)((?:\s*[,;]\s*|\s+)(?:(?:and|but|also|so|then|now|these days|no|wait|sorry|scratch that|actually)\b[\s,]*)+"
-    rf"(?={_SUBJECT}|(?:it's|it is|its)\b)|\s*[,;]\s*(?={_SUBJECT}|(?:it's|it is)\b))"
+    rf"(?i)((?:\s*[,;]\s*|\s+(?={one_of('joint')}\b))(?:{one_of('joint')}\b[\s,]*)*"
+    r"(?=(?:i|im|ive|my|we|our|you can call|call me|it's|it is|its)\b))"
 )
 # What cannot stand alone, because it points back into its sentence.
-_POINTS_BACK = re.compile(
-    r"(?i)\b(?:its?|that|this|there|them|they|him|he|her|she|ones?|so|too|both|either|neither|else|same|instead)\b"
-)
+_POINTS_BACK = re.compile(rf"(?i)\b{one_of('points_back')}\b")
 _OWN = Frame()
-_MAX_CLAUSES = 8
 _MAX_SENTENCES = 100
 """Nobody speaks for longer in one turn; of a pasted text, at about 1 ms a sentence, the rest is kept unread."""
 
@@ -162,43 +147,34 @@ def _of_sentence(stated: str | None, frame: Frame, *, is_own: bool) -> Iterator[
 
 def _unnamed(words: str, *, quote: bool = False) -> Iterator[Statement]:
     """All of it, in as many statements as it takes."""
-    if quote or is_instruction_like(words):
-        for part in _parts(words, MAX_STATEMENT_CHARACTERS - len(quoted(""))):
-            yield Statement(Category.FACT, None, quoted(part))
-        return
-    category = categorise(words)
-    yield from (Statement(category, None, part) for part in _parts(words, MAX_STATEMENT_CHARACTERS))
-
-
-def _parts(words: str, longest: int) -> list[str]:
-    return textwrap.wrap(words, longest, break_on_hyphens=False) if len(words) > longest else [words] if words else []
+    quote = quote or is_instruction_like(words)
+    category = Category.FACT if quote else categorise(words)
+    for part in textwrap.wrap(words, MAX_STATEMENT_CHARACTERS - len(quoted("")), break_on_hyphens=False):
+        yield Statement(category, None, quoted(part) if quote else part)
 
 
 def _clauses(words: str, *, asked_name: bool) -> list[tuple[str, Named | None]]:
-    """The parts of a sentence that can stand alone, with their names; the whole if none has one.
+    """The parts of a sentence that can stand alone, with their names.
 
     What cannot stand alone stays with its neighbour, and neighbours under one key are one clause, verbatim.
     """
-    pieces = _cut(words)
-    names = [named(part) or (called(part) if asked_name else None) for part in pieces[::2]]
-    if not any(names):
-        return [(words, named(words))]
-    clauses = [(pieces[0], names[0])]
-    for joint, part, name in zip(pieces[1::2], pieces[2::2], names[1:], strict=True):
-        before, its = clauses[-1]
-        if _belong(before, its, part, name):
+    clauses: list[tuple[str, Named | None]] = []
+    pieces = ["", *(_JOINT.split(words) if len(words) <= MAX_STATEMENT_CHARACTERS else [words])]
+    for joint, part in zip(pieces[::2], pieces[1::2], strict=True):
+        name = named(part) or (called(part) if asked_name else None)
+        before, its = clauses.pop() if clauses else ("", None)
+        if not before or _belong(before, its, part, name):
             # That something has ended is what they say only if neither says what is now.
-            now = name if name and (its is None or name.denies is None) else its
-            clauses[-1] = (before + joint + part, now)
+            clauses.append((before + joint + part, name if name and (its is None or name.denies is None) else its))
         else:
-            clauses.append((part, name))
+            clauses += [(before, its), (part, name)]
     return clauses
 
 
 def _belong(one: str, its: Named | None, other: str, others: Named | None) -> bool:
     if its and others:
         return its.key == others.key
-    return (its is None and (others is None or _leans(one))) or (others is None and _leans(other))
+    return not (its or others) or _leans(other if its else one)
 
 
 def _leans(part: str) -> bool:
@@ -206,22 +182,14 @@ def _leans(part: str) -> bool:
     return bool(_POINTS_BACK.search(part)) or len(part.split()) < 4 or _stated(part) is None
 
 
-def _cut(words: str) -> list[str]:
-    """The parts that it might be cut into, with what joins them in between."""
-    pieces = _JOINT.split(words) if len(words) <= MAX_STATEMENT_CHARACTERS else [words]
-    texts = [part.strip(" ,;") for part in pieces[::2]]
-    return pieces if len(texts) <= _MAX_CLAUSES and all(texts) else [words]
-
-
 def _correction(words: str, about: Statement | None, *, taken_back: bool) -> Statement | None:
     """ "No wait, it's green", said of what `about` says."""
-    if about is None or about.key is None or not takes_any_value(about.key) or len(words) > MAX_STATEMENT_CHARACTERS:
-        return None
     match = _IT_IS.fullmatch(plain(words))
-    if match is None or not (taken_back or match["change"]) or is_question(words) or is_instruction_like(words):
+    if match is None or not (taken_back or match["change"]) or not is_calm(match["value"]):
         return None
-    calm = len(match["value"].split()) <= 6 and is_calm(match["value"])
-    return Statement(about.category, about.key, words) if calm else None
+    if about is None or about.key is None or not takes_any_value(about.key):
+        return None
+    return None if is_question(words) or is_instruction_like(words) else replace(about, value=words, denies=None)
 
 
 def _add(found: list[Statement], statement: Statement, *, replacing: bool) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from uuid import UUID
 
-from memory.language.statements import Statement, normal_form, same_statement, settled
+from memory.language.normal_form import normal_form, same_statement
+from memory.language.statements import Statement, settled
 from memory.recall.memories import RecallIndex
 from memory.records import Category, Memory, Past, next_statement_key, statement_key
 

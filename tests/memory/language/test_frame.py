@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from memory.language.statements import Frame, Statement, heard, statements_in
+from memory.language.frame import Frame
+from memory.language.statements import Statement, heard, statements_in
 
 
 def named(*utterances: str, frame: Frame = Frame()) -> list[str]:  # noqa: B008 - it is frozen
@@ -167,6 +168,7 @@ I pretend my name is Max and I live in Paris.
 I told them my name is Max and I live in Paris.
 At work they think my name is Max, and I live in Paris.
 I'd say my name is Max.
+I'm playing a vampire tonight. My name is Vlad.
 """.strip().splitlines()
 PASTED = [
     "Hi Anna,\n\nMy name is Otis and I live in Rome.\n\nBest regards,\nOtis",
@@ -265,6 +267,8 @@ Can you be the interviewer? I'll be the candidate. | My name is Bob Stone and I 
 Let's practice ordering food in English. You be the waiter. | My name is Mr. Black.
 I want to rehearse my speech. | My name is Doctor Fox and I live in Boston.
 You play the dragon, I play the knight. | My name is Lancelot.
+Let's play a game in which I'm a knight. | I moved to Camelot. | I live in Avalon.
+Let's play a game! I'm a knight. | My name is Roland.
 Let's act out a scene from Hamlet. | I am a prince and I live in Denmark.
 My role play character is called Max. | My name is Max.
 """.strip().splitlines()
@@ -315,6 +319,7 @@ def test_what_was_said_in_it_shows_that_somebody_only_said_it() -> None:
         "Please proofread this.",
         "Repeat after me.",
         "My wife wants to say something",
+        "I'm playing a vampire tonight.",
     ],
 )
 def test_a_text_that_is_announced_comes_next_and_no_longer(announced: str) -> None:

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from memory.language.frame import Frame
-from memory.language.statements import MAX_STATEMENT_CHARACTERS, heard, normal_form, same_statement, statements_in
+from memory.language.normal_form import normal_form, same_statement
+from memory.language.statements import MAX_STATEMENT_CHARACTERS, heard, statements_in
 
 KEPT = """
 my favorite color is blue

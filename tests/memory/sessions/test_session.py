@@ -436,6 +436,15 @@ def identity_unbound() -> None:
     identity._in_context.set(None)
 
 
+async def test_a_key_that_is_spelled_otherwise_in_a_session_is_the_one_that_is_known(
+    manager: MemoryManager, alice: SessionMemory
+) -> None:
+    await start(alice)
+    for value, key in enumerate(("favourite_colour", "favorite_color", "user_favorite_color")):
+        await manager.astore("PREFERENCE", key, str(value))
+    assert await manager.aretrieve_all("PREFERENCE") == {"favourite_colour": "2"}
+
+
 async def test_a_role_play_lasts_as_long_as_its_session(manager: MemoryManager, alice: SessionMemory) -> None:
     await start(alice)
 
