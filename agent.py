@@ -47,6 +47,7 @@ from room.participant import MetadataError, NobodyCame, RoomPolicy
 from room.rescue import Rescue
 from room.rules import Rules
 from room.tasks import Tasks
+from voice import vendors
 from voice.settings import VoiceNotConfigured
 from voice.turn_taking import session_bytes
 
@@ -101,7 +102,7 @@ async def entrypoint(ctx: JobContext) -> None:
     settings = services.settings
     job = ctx.proc.userdata["job"] = Job(services, ctx)
     try:
-        settings.voice.require_keys()
+        vendors.require(settings.voice)
         if identity := settings.room.identity_in(ctx.job.metadata):
             binding.bind(identity)
         await ctx.connect()
@@ -156,7 +157,12 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         port=settings.room.port,
         prometheus_port=settings.metrics.prometheus_port,
         prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,
-        preload_modules=[*_PRELOAD, *preload_modules(settings.memory), *filter(None, [tools])],
+        preload_modules=[
+            *_PRELOAD,
+            *preload_modules(settings.memory),
+            *filter(None, [tools]),
+            *vendors.load(settings.voice),
+        ],
     )
     server.rtc_session(
         entrypoint,
@@ -174,6 +180,8 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
     chores = Tasks()
 
     def keep_house(*_: object) -> None:  # also each time the worker has lost its connection and is back
+        if silent := vendors.why_silent(settings.voice):
+            log.error("[VOICE OFF] in all calls of this worker: %s", silent)
         if why := why_off(settings.memory):
             log.error("[MEMORY OFF] in all calls of this worker: %s", why)
         elif not chores:

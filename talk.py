@@ -36,7 +36,8 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"talk: {missing.name} is not installed: run `make talk`.")
 
-VOICE_SETTINGS = [f"{part}_{what}" for part in ("OPENAI", "STT", "LLM", "TTS") for what in ("API_KEY", "BASE_URL")]
+PARTS = ("STT", "LLM", "TTS")
+VOICE_SETTINGS = [*PARTS, *(f"{part}_{what}" for part in ("OPENAI", *PARTS) for what in ("API_KEY", "BASE_URL"))]
 TOYS = (
     "no key is set, so the voice is a toy: rules answer instead of a language model, pocketsphinx hears, "
     "espeak-ng speaks. For real ones set OPENAI_API_KEY (in the environment or in .env)."

@@ -61,6 +61,7 @@ from memory.records import STATEMENT_KEY, Category, Memory
 from memory.settings import MemorySettings
 from memory.stores.sqlite import SqliteStore
 from tests.room.models import ScriptedSTT, ScriptedTTS, ScriptedVAD, spoken
+from voice.failure import Apology
 from voice.settings import VoiceSettings
 
 HELD_P50_MS, HELD_P95_MS = 5.0, 25.0
@@ -299,9 +300,8 @@ async def remembering(
     )
     keep_turns(side.session, live, services, None)
     try:
-        assistant = Assistant(
-            services, binding, Acquaintance(user, stored), live, Clock(settings.clock), apologise=lambda: None
-        )
+        apology = Apology(side.session, None)
+        assistant = Assistant(services, binding, Acquaintance(user, stored), live, Clock(settings.clock), apology)
         yield assistant, services.memory
     finally:
         await live.end("left", SHUTDOWN_SECONDS)

@@ -31,6 +31,7 @@ from voice.phrases import phrases_in
 from voice.report import SessionReport
 from voice.session import Voice
 from voice.silence import SilenceWatch
+from voice.vendors import noise_filter
 
 log = logging.getLogger("rapport")
 
@@ -89,12 +90,14 @@ class Call:
         keep_turns(session, remembering, self._services, self._curating)
         self._hear_language(session, remembering, caller, acquaintance)
         assistant = self._assistant = Assistant(
-            self._services, self._binding, acquaintance, remembering, clock, voice.apology.say, self._language
+            self._services, self._binding, acquaintance, remembering, clock, voice.apology, self._language
         )
         await session.start(
             assistant,
             room=ctx.room,
-            room_options=room_options(caller, self.line.track_name),
+            room_options=room_options(
+                caller, self.line.track_name, noise_filter(self._settings.voice, telephone=caller.kind == "sip")
+            ),
             # on by default, and open to everybody in the room: they could read the instructions and speak as the person
             session_host=False,
             record=False,

@@ -79,6 +79,8 @@ async def has_curator(settings: Settings, voice: Voice) -> bool:
     there is one, and what stands in for one in the terminal is none."""
     if settings.memory.memory_extraction != "auto":
         return settings.memory.memory_extraction == "llm"
+    if settings.voice.choice("llm").vendor != "openai":
+        return True
     try:
         _, url = settings.voice.endpoint("llm")
     except VoiceNotConfigured:  # a speech-to-speech model talks

@@ -233,7 +233,9 @@ def seniority(who: rtc.Participant) -> tuple[datetime, str]:
     return who.joined_at or datetime.max.replace(tzinfo=UTC), who.identity
 
 
-def room_options(caller: Caller, track_name: str) -> RoomOptions:
+def room_options(
+    caller: Caller, track_name: str, noise_filter: rtc.FrameProcessor[rtc.AudioFrame] | None = None
+) -> RoomOptions:
     """Hear this participant and nobody else.
 
     Without `participant_identity` the framework links whoever it meets first, who may be somebody other than the
@@ -250,5 +252,5 @@ def room_options(caller: Caller, track_name: str) -> RoomOptions:
         close_on_disconnect=False,
         # its handler must exist before connect(), when the person is not known yet; ours is `early_audio`
         # in pieces of 20 ms: with the framework's 50 it is heard so much later that somebody goes on after a pause
-        audio_input=AudioInputOptions(pre_connect_audio=False, frame_size_ms=20),
+        audio_input=AudioInputOptions(pre_connect_audio=False, frame_size_ms=20, noise_cancellation=noise_filter),
     )

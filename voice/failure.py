@@ -9,21 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from typing import Any
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import AgentSession, APIConnectOptions, APIError, APIStatusError, ErrorEvent, llm
+from livekit.agents import AgentSession, APIConnectOptions, APIStatusError, ErrorEvent, llm, tts
 from livekit.agents.types import FlushSentinel
+from livekit.agents.utils import aio
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
-from voice.models import MEANWHILE, TTS_PATIENCE, PatientTTS
 from voice.phrases import ENGLISH, Phrases
 
 log = logging.getLogger("rapport.voice")
 
 APOLOGY, HOLD_ON = ENGLISH.apology, ENGLISH.hold_on
+# How long, in seconds, a person waits for a first sound, and for the first word of a reply: their words were ended and
+# understood before, in half a second, and the sound of it has a way to go (with 2.0 it was heard after 2.9 to 3.3 s on
+# two busy cores).
+TTS_PATIENCE = 1.7
+# Whoever was told to wait waits no longer than so for the rest, in seconds. OpenAI's models are given up before.
+LONGEST_WAIT = 25.0
 # One failure is reported several times, by each retry and by each sentence: it is announced once in so many seconds.
 _ONCE_IN = 4.0
 _CLIP_SECONDS = 10.0
@@ -45,17 +52,16 @@ CONNECT = SessionConnectOptions(
 class Apology:
     """Announces failures in one session, in words recorded beforehand: the voice itself may be what failed."""
 
-    def __init__(self, session: AgentSession[None], tts: PatientTTS | None, *, may_end: bool = False) -> None:
+    def __init__(self, session: AgentSession[None], tts: tts.TTS[Any] | None, *, may_end: bool = False) -> None:
         """Without a `tts`, a tone stands for the words. With `may_end` a failure may end the call, with a farewell."""
         self._session = session
         self._tts = tts
         self._tone = [_tone(tts.sample_rate if tts else _TONE_RATE)]
+        self._meanwhile: Sequence[rtc.AudioFrame] = self._tone
         self._may_end = may_end
         self._phrases = ENGLISH
         self._clips: dict[str, Sequence[rtc.AudioFrame]] = {}
         self._said_at = float("-inf")
-        if tts:
-            tts.meanwhile = self._tone
 
     async def record(self, phrases: Phrases = ENGLISH) -> None:
         """Have the words ready; again where the person turns to another language. Where the voice fails already now, a
@@ -69,8 +75,8 @@ class Apology:
                 for text in [phrases.apology, phrases.farewell][: 1 + self._may_end]:
                     self._clips[text] = await self._spoken(self._tts, text)
                 self._phrases = phrases
-                self._tts.meanwhile = await self._spoken(self._tts, phrases.hold_on)
-        except (APIError, TimeoutError) as error:
+                self._meanwhile = await self._spoken(self._tts, phrases.hold_on)
+        except Exception as error:  # a vendor's own, too
             log.error(
                 "[VOICE FAILED] the voice does not speak, failures will be announced by a tone: %s",
                 type(error).__name__,
@@ -87,8 +93,49 @@ class Apology:
 
     def hold_on(self) -> None:
         """Say that it takes longer: their words are not lost."""
-        meanwhile = self._tts.meanwhile if self._tts else self._tone
-        self._session.say(self._phrases.hold_on, audio=_frames(meanwhile), add_to_chat_ctx=False)
+        self._session.say(self._phrases.hold_on, audio=_frames(self._meanwhile), add_to_chat_ctx=False)
+
+    async def speak(
+        self, words: AsyncIterable[str], mouth: Callable[[AsyncIterable[str]], AsyncIterable[rtc.AudioFrame]]
+    ) -> AsyncGenerator[rtc.AudioFrame]:
+        """Words as sound. Where sound is late, what takes longer is said before it, once: `session.say` would queue
+        behind the very reply that is late."""
+        given = asyncio.Event()
+        heard_until = 0.0
+
+        async def noted() -> AsyncIterator[str]:
+            nonlocal heard_until
+            async for word in words:
+                heard_until = max(heard_until, time.monotonic())
+                given.set()
+                yield word
+
+        sounds = aiter(mouth(noted()))
+        waiting, beginning = asyncio.ensure_future(anext(sounds, None)), asyncio.create_task(given.wait())
+        patience = TTS_PATIENCE
+        try:
+            await asyncio.wait({waiting, beginning}, return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                await asyncio.wait({waiting}, timeout=max(0.0, heard_until + patience - time.monotonic()))
+                if waiting.done():
+                    sound = waiting.result()
+                    if sound is None:
+                        return
+                    waiting = asyncio.ensure_future(anext(sounds, None))
+                elif time.monotonic() < heard_until + patience:
+                    continue  # more words were given meanwhile
+                elif patience == TTS_PATIENCE:
+                    patience = LONGEST_WAIT
+                    sound = rtc.combine_audio_frames(list(self._meanwhile))
+                else:
+                    self.say()
+                    return
+                heard_until = max(heard_until, time.monotonic()) + sound.duration
+                yield sound
+        finally:
+            await aio.cancel_and_wait(waiting, beginning)
+            if isinstance(sounds, AsyncGenerator):
+                await sounds.aclose()
 
     def on_error(self, event: ErrorEvent) -> None:
         """Tell of a model's failure, unless it is being tried again."""
@@ -102,9 +149,9 @@ class Apology:
         self._said_at = time.monotonic()
         return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
 
-    async def _spoken(self, tts: PatientTTS, text: str) -> list[rtc.AudioFrame]:
+    async def _spoken(self, tts: tts.TTS[Any], text: str) -> list[rtc.AudioFrame]:
         async with tts.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
-            return [audio.frame async for audio in words if audio.request_id != MEANWHILE]
+            return [audio.frame async for audio in words]
 
 
 def log_failure(event: ErrorEvent) -> None:
@@ -136,7 +183,10 @@ async def patiently(
     waiting = asyncio.ensure_future(anext(chunks, None))
     try:
         while True:
-            done, _ = await asyncio.wait({waiting}, timeout=None if said_anything else TTS_PATIENCE)
+            done, _ = await asyncio.wait({waiting}, timeout=LONGEST_WAIT if said_anything else TTS_PATIENCE)
+            if not done and said_anything:
+                on_nothing()
+                break
             if not done:
                 said_anything = True
                 yield hold_on

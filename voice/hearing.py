@@ -14,6 +14,8 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 from livekit.agents.utils import aio, merge_frames
 from livekit.agents.vad import VAD, VADEventType
 
+from voice.ears import StreamingEars
+
 _RETRY_NOTHING = APIConnectOptions(max_retry=0)  # what is asked retries by itself
 # In seconds. Words that were told just now are on their way to the session, where they begin a new decision.
 _ON_THEIR_WAY = 0.05
@@ -80,9 +82,9 @@ class PatientEars(stt.StreamAdapter):
         super().__init__(stt=recogniser, vad=vad)
         self.words = Words()
         if recogniser.capabilities.streaming:
-            self._capabilities = recogniser.capabilities  # the stream tells of its errors itself
-        else:
-            recogniser.on("error", self._on_error)
+            self._capabilities = recogniser.capabilities
+        if isinstance(recogniser, StreamingEars) or not recogniser.capabilities.streaming:
+            recogniser.on("error", self._on_error)  # other streams end with their errors, and tell of them so
 
     def stream(
         self,

@@ -6,23 +6,24 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, cast
 
 import aiohttp
 import httpx2
 import openai as openai_sdk
-from livekit.agents import AgentSession
+from livekit.agents import AgentSession, llm
 from livekit.agents.types import NOT_GIVEN
 from livekit.agents.vad import VAD
-from livekit.plugins import openai, silero
+from livekit.plugins import silero
 
 from voice import realtime
 from voice.failure import CONNECT, Apology
-from voice.models import PatientSTT, PatientTTS, http_client
+from voice.models import http_client
 from voice.realtime import Recovery
-from voice.settings import AUTO, Part, VoiceNotConfigured, VoiceSettings
+from voice.settings import Part, VoiceNotConfigured, VoiceSettings
 from voice.turn_taking import Unfinished, turn_taking
+from voice.vendors import Parts
 
 # Silence after which speech counts as ended, in seconds. The plugin's own 0.55 s is heard as a delay in every turn:
 # first audio after 1081 ms instead of 691 ms.
@@ -75,6 +76,7 @@ class Voice:
         self._prepared = prepared
         self._http = http_client(prepared.tls)
         self._websockets: aiohttp.ClientSession | None = None
+        self._parts = Parts(settings, prepared.vad, self._client, self._sockets)
         self._recovery: Recovery | None = None
         if settings.voice_mode == "realtime":
             self.session, self.apology = self._realtime()
@@ -90,16 +92,40 @@ class Voice:
     ) -> str:
         """Ask the language model beside the conversation, for an answer of that format; `spent` is told how many tokens
         the request and the answer had. Raises what its client does."""
-        options: dict[str, Any] = {"response_format": response_format} if response_format else {}
+        if (choice := self._settings.choice("llm")).vendor != "openai":
+            # how another vendor is asked for a format is its own affair; whoever asks reads what comes with care
+            options = {"response_format": response_format} if response_format and choice.vendor == "inference" else {}
+            return await self._ask_vendor(messages, options, spent)
+        options = {"response_format": response_format} if response_format else {}
         completions = cast("Any", self._client("llm").chat.completions)
         # in pieces: the pool gives up a server that is silent for ten seconds, and a long answer takes longer
         options |= {"stream": True, "stream_options": {"include_usage": True}}
         answer: list[str] = []
-        async for piece in await completions.create(model=self._settings.llm_model, messages=messages, **options):
+        model = choice.model or self._settings.llm_model
+        async for piece in await completions.create(model=model, messages=messages, **options):
             answer += [choice.delta.content or "" for choice in piece.choices]
             if piece.usage:
                 spent(int(piece.usage.total_tokens))
         return "".join(answer)
+
+    async def _ask_vendor(
+        self, messages: list[dict[str, str]], options: dict[str, Any], spent: Callable[[int], None]
+    ) -> str:
+        context = llm.ChatContext.empty()
+        for message in messages:
+            context.add_message(role=cast("llm.ChatRole", message["role"]), content=message["content"])
+        answer: list[str] = []
+        chat = self._mind.chat(chat_ctx=context, conn_options=CONNECT.llm_conn_options, extra_kwargs=options)
+        async with chat as pieces:
+            async for piece in pieces:
+                answer.append((piece.delta and piece.delta.content) or "")
+                if piece.usage:
+                    spent(piece.usage.total_tokens)
+        return "".join(answer)
+
+    @cached_property
+    def _mind(self) -> llm.LLM[Any]:
+        return self._parts.mind()
 
     async def is_toy(self) -> bool:
         """Do rules stand in for the language model, as they do where there is no key? Its server says so."""
@@ -126,18 +152,12 @@ class Voice:
 
     def _pipeline(self) -> tuple[AgentSession[None], Apology]:
         settings = self._settings
-        stt = PatientSTT(
-            model=settings.stt_model,
-            language=settings.stt_language,
-            detect_language=settings.stt_language == AUTO,  # then none is asked for
-            client=self._client("stt"),
-        )
+        stt, tts = self._parts.ears(), self._parts.mouth()
         ears, turn_handling = turn_taking(stt, self._prepared.vad, settings.turn_detection, self._unfinished)
-        tts = self._tts()
         session: AgentSession[None] = AgentSession(
             vad=self._prepared.vad,
             stt=ears,
-            llm=openai.LLM(model=settings.llm_model, client=self._client("llm")),
+            llm=self._mind,
             tts=tts,
             conn_options=CONNECT,
             turn_handling=turn_handling,
@@ -155,17 +175,16 @@ class Voice:
         lost in the middle of a word, the TTS speaks what the model answers in text alone."""
         settings = self._settings
         key, base_url = settings.endpoint("realtime")
-        self._websockets = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._prepared.tls))
         model = realtime.ClosableRealtimeModel(
             model=settings.realtime_model,
             voice=settings.realtime_voice,
             api_key=key,
             base_url=base_url or NOT_GIVEN,
-            http_session=self._websockets,
+            http_session=self._sockets(),
             conn_options=realtime.CONNECT,
         )
         try:
-            tts = self._tts()
+            tts = self._parts.mouth()
         except VoiceNotConfigured:
             tts = None
         session: AgentSession[None] = AgentSession(
@@ -178,15 +197,10 @@ class Voice:
         )
         return session, Apology(session, tts, may_end=True)
 
-    def _tts(self) -> PatientTTS:
-        settings = self._settings
-        return PatientTTS(
-            model=settings.tts_model,
-            voice=settings.tts_voice,
-            speed=settings.tts_speed,
-            response_format=settings.tts_format,
-            client=self._client("tts"),
-        )
+    def _sockets(self) -> aiohttp.ClientSession:
+        if not self._websockets:
+            self._websockets = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._prepared.tls))
+        return self._websockets
 
     def _client(self, part: Part) -> openai_sdk.AsyncClient:
         key, base_url = self._settings.endpoint(part)

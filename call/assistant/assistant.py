@@ -6,9 +6,10 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable
 from typing import Any, Concatenate, cast
 
+from livekit import rtc
 from livekit.agents import (
     Agent,
     ConversationItemAddedEvent,
@@ -48,7 +49,7 @@ from memory.recall.brief import harmless, line
 from memory.recall.redaction import Redaction, sharing_a_word
 from memory.records import Category, Memory
 from memory.sessions.session import SessionClosed, SessionMemory
-from voice.failure import patiently
+from voice.failure import Apology, patiently
 
 log = logging.getLogger("rapport")
 
@@ -83,11 +84,11 @@ class Assistant(Agent):
         acquaintance: Acquaintance,
         remembering: SessionMemory,
         clock: Clock,
-        apologise: Callable[[], None],
+        apology: Apology,
         language: SpokenLanguage | None = None,
     ) -> None:
         self._memory = services.memory
-        self._apologise = apologise
+        self._apology = apology
         self._language = language or SpokenLanguage()
         self.binding = binding
         self._remembering = remembering
@@ -162,8 +163,13 @@ class Assistant(Agent):
 
         await self._remembering.understand(last_words(chat_ctx.items)[0], _LONGEST_THOUGHT)
         answer, hold_on = self._refusals.answer(chat_ctx, ask), self._language.phrases.hold_on
-        async for chunk in patiently(answer, on_nothing=self._apologise, hold_on=hold_on):
+        async for chunk in patiently(answer, on_nothing=self._apology.say, hold_on=hold_on):
             yield chunk
+
+    async def tts_node(self, text: AsyncIterable[str], model_settings: ModelSettings) -> AsyncGenerator[rtc.AudioFrame]:
+        """Say it, and what is to be heard where its sound is late."""
+        async for frame in self._apology.speak(text, lambda words: Agent.default.tts_node(self, words, model_settings)):
+            yield frame
 
     @_tool
     async def remember(self, context: RunContext[None], category: Category, key: str, value: str) -> str:

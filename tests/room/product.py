@@ -139,6 +139,9 @@ class SilentApology:
     def say(self) -> None:
         pass
 
+    def speak(self, words: Any, mouth: Callable[[Any], Any]) -> Any:
+        return mouth(words)
+
     async def record(self, phrases: Phrases) -> None:
         self.recorded.append(phrases)
 

@@ -16,11 +16,13 @@ from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, APITimeoutError, llm
 from livekit.plugins import openai
 
+import voice.ears
 import voice.models
 from offline.api.faults import Endpoint, Mode
 from offline.api.server import OfflineServer
 from offline.speech.ear import read_audio
-from voice.models import MEANWHILE, TIMEOUT, PatientSTT, PatientTTS, http_client
+from voice.ears import PatientSTT
+from voice.models import TIMEOUT, http_client
 from voice.session import prepare
 
 ONCE = APIConnectOptions(max_retry=0, timeout=10.0)
@@ -47,14 +49,13 @@ def ears(client: openai_sdk.AsyncClient) -> PatientSTT:
 
 
 @pytest.fixture
-def mouth(client: openai_sdk.AsyncClient) -> PatientTTS:
-    return PatientTTS(model="mouth-1", response_format="pcm", client=client)
+def mouth(client: openai_sdk.AsyncClient) -> openai.TTS:
+    return openai.TTS(model="mouth-1", response_format="pcm", client=client)
 
 
 @pytest.fixture
 def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice.models, "STT_PATIENCE", PATIENCE)
-    monkeypatch.setattr(voice.models, "TTS_PATIENCE", PATIENCE)
+    monkeypatch.setattr(voice.ears, "STT_PATIENCE", PATIENCE)
 
 
 @pytest.fixture
@@ -68,17 +69,17 @@ def recording(name: str) -> rtc.AudioFrame:
     return rtc.AudioFrame(np.asarray(samples, np.int16).tobytes(), 16_000, 1, len(samples))
 
 
-async def spoken(mouth: PatientTTS, options: APIConnectOptions = ONCE) -> list[tuple[str, float]]:
-    """What came for one sentence: whether it was heard meanwhile, and its seconds."""
+async def spoken(mouth: openai.TTS, options: APIConnectOptions = ONCE) -> float:
+    """The seconds of one sentence."""
     async with mouth.synthesize("My favorite color is blue.", conn_options=options) as words:
-        return [(audio.request_id, audio.frame.duration) async for audio in words]
+        return sum([audio.frame.duration async for audio in words])
 
 
 # -- what is no answer
 
 
 @pytest.mark.parametrize("mode", ["html", "not_json"])
-async def test_a_page_is_not_spoken_as_noise(server: OfflineServer, mouth: PatientTTS, mode: Mode) -> None:
+async def test_a_page_is_not_spoken_as_noise(server: OfflineServer, mouth: openai.TTS, mode: Mode) -> None:
     server.fail("speech", mode)
     with pytest.raises(APIConnectionError):
         await spoken(mouth)
@@ -97,11 +98,11 @@ async def test_a_page_is_not_taken_for_a_model_that_has_nothing_to_say(
 @pytest.mark.parametrize("mode", ["error", "html", "not_json", "cut"])
 @pytest.mark.parametrize("endpoint", ["transcriptions", "speech"])
 async def test_what_fails_once_is_asked_once_more(
-    server: OfflineServer, ears: PatientSTT, mouth: PatientTTS, endpoint: Endpoint, mode: Mode
+    server: OfflineServer, ears: PatientSTT, mouth: openai.TTS, endpoint: Endpoint, mode: Mode
 ) -> None:
     server.fail(endpoint, mode)
     if endpoint == "speech":
-        assert sum(seconds for _, seconds in await spoken(mouth, TWICE)) > 1
+        assert await spoken(mouth, TWICE) > 1
     else:
         heard = await ears.recognize([recording("blue.rms.wav")], conn_options=TWICE)
         assert heard.alternatives[0].text == "my favorite color is blue"
@@ -137,44 +138,13 @@ async def test_ears_that_have_answered_do_not_say_that_they_are_late(server: Off
     assert not late.is_set()
 
 
-@pytest.mark.usefixtures("short_of_patience", "short_timeout")
-async def test_a_sentence_that_is_late_is_preceded_by_other_words_once(
-    server: OfflineServer, mouth: PatientTTS
-) -> None:
-    mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)] * 3
-    server.fail("speech", "hang")
-    came = await spoken(mouth, TWICE)
-    assert came[0] == (MEANWHILE, pytest.approx(0.3))
-    assert MEANWHILE not in [request for request, _ in came[1:]]
-    assert sum(seconds for _, seconds in came[1:]) > 1
-
-
-async def test_a_sentence_in_time_is_preceded_by_nothing(mouth: PatientTTS) -> None:
-    mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)]
-    assert MEANWHILE not in [request for request, _ in await spoken(mouth)]
-
-
-@pytest.mark.usefixtures("short_of_patience")
-async def test_a_sentence_that_nobody_waits_for_any_more_leaves_no_task(
-    server: OfflineServer, mouth: PatientTTS
-) -> None:
-    mouth.meanwhile = [rtc.AudioFrame(bytes(2 * 2400), 24_000, 1, 2400)]
-    server.fail("speech", "hang")
-    before = asyncio.all_tasks()
-    async with mouth.synthesize("Hello.", conn_options=ONCE) as words:
-        assert (await anext(words)).request_id == MEANWHILE
-    await asyncio.sleep(0)
-    left = [task for task in asyncio.all_tasks() - before if "__anext__" in str(task) and not task.done()]
-    assert left == []
-
-
 # -- how long a server may take
 
 
 @pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("endpoint", ["transcriptions", "speech"])
 async def test_a_server_that_hangs_is_given_up_whatever_the_plugin_asks_for(
-    server: OfflineServer, ears: PatientSTT, mouth: PatientTTS, endpoint: Endpoint
+    server: OfflineServer, ears: PatientSTT, mouth: openai.TTS, endpoint: Endpoint
 ) -> None:
     server.fail(endpoint, "hang")
     async with asyncio.timeout(10):

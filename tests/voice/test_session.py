@@ -12,6 +12,7 @@ from livekit.plugins import openai, silero
 from livekit.plugins.openai import stt as openai_stt
 
 import voice.session
+from voice.ears import StreamingEars
 from voice.hearing import PatientEars
 from voice.session import Prepared, Voice, prepare
 from voice.settings import VoiceNotConfigured, VoiceSettings
@@ -70,7 +71,7 @@ def heard_with(built: Voice) -> Any:
 
 async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prepared) -> None:
     mouth = {"tts_model": "mouth-1", "tts_voice": "v", "tts_speed": 1.5}
-    chosen = settings(stt_model="ears-1", stt_language="de", llm_model="mind-1", **mouth)
+    chosen = settings(stt_model="ears-1", stt_streaming="off", stt_language="de", llm_model="mind-1", **mouth)
     built = Voice(chosen, prepared)
     session = built.session
     ears = heard_with(built)
@@ -85,11 +86,52 @@ async def test_a_pipeline_has_ears_mind_and_mouth_of_the_settings(prepared: Prep
 
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-4o-mini-transcribe", "gpt-transcribe"])
 async def test_unless_a_language_is_set_the_recogniser_is_asked_for_none(prepared: Prepared, model: str) -> None:
-    built = Voice(settings(stt_model=model), prepared)
+    built = Voice(settings(stt_model=model, stt_streaming="off"), prepared)
     ears = heard_with(built)
     assert isinstance(ears, openai.STT)
     asked = openai_stt._transcription(ears._opts)
     assert not (asked.language or asked.languages)
+    await built.aclose()
+
+
+@pytest.mark.parametrize(
+    ("model", "live", "recordings"),
+    [
+        ("gpt-transcribe", "gpt-live-transcribe", "gpt-transcribe"),
+        ("gpt-realtime-whisper", "gpt-realtime-whisper", "gpt-transcribe"),
+        ("gpt-4o-transcribe", "gpt-4o-transcribe", "gpt-4o-transcribe"),
+    ],
+)
+async def test_openai_hears_a_stream_and_recordings_stand_in_for_it(
+    prepared: Prepared, model: str, live: str, recordings: str
+) -> None:
+    built = Voice(settings(stt_model=model, stt_language="de"), prepared)
+    ears = heard_with(built)
+    assert isinstance(ears, StreamingEars)
+    assert ears.recordings
+    assert (ears.live.model, ears.recordings.model) == (live, recordings)
+    assert (ears.live.capabilities.streaming, ears.recordings.capabilities.streaming) == (True, False)
+    assert {str(part._opts.languages[0]) for part in (ears.live, ears.recordings)} == {"de"}  # type: ignore[union-attr]
+    await built.aclose()
+
+
+@pytest.mark.parametrize(
+    ("streaming", "url", "streams"),
+    [
+        ("auto", None, True),
+        ("auto", "https://api.openai.com/v1", True),
+        ("auto", "http://ears.example.com/v1", False),
+        ("auto", "https://api.openai.com.example.com/v1", False),
+        ("on", "http://ears.example.com/v1", True),
+        ("off", None, False),
+    ],
+)
+async def test_a_stream_is_used_where_it_is_known_to_be_served_or_asked_for(
+    prepared: Prepared, streaming: str, url: str | None, streams: bool
+) -> None:
+    built = Voice(settings(stt_streaming=streaming, stt_base_url=url), prepared)
+    assert built.session.stt
+    assert heard_with(built).capabilities.streaming is streams
     await built.aclose()
 
 
@@ -102,7 +144,7 @@ async def test_a_pipeline_hears_silence_with_the_silero_plugin_after_a_quarter_s
 
 
 async def test_silence_ends_a_turn_and_nobody_in_a_cloud_is_asked_about_it(prepared: Prepared) -> None:
-    built = Voice(settings(turn_detection="silence"), prepared)
+    built = Voice(settings(turn_detection="silence", stt_streaming="off"), prepared)
     assert built.session.turn_detection == "vad"
     assert built.session.options.turn_handling["interruption"]["mode"] == "vad"
     assert isinstance(built.session.stt, openai.STT), "as the framework does it"

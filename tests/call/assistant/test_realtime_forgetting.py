@@ -58,7 +58,7 @@ async def test_it_is_gone_from_the_models_own_conversation_and_stays_so(
     known = Acquaintance(binding.bind("alice@example.com"), replace(stored, resumed=True, turns=TURNS))
     clock = Clock(ClockSettings(), told=lambda: "", shown=lambda: "")
     services = Services(Settings(voice=settings), manager)
-    await voice.session.start(Assistant(services, binding, known, remembering, clock, voice.apology.say), record=False)
+    await voice.session.start(Assistant(services, binding, known, remembering, clock, voice.apology), record=False)
     try:
         await until(lambda: len(server.items) == 3 and "H 42" in server.instructions, 5)
         assert str(server.items).count("H 42") == 2
