@@ -87,8 +87,11 @@ class Apology:
 
     def hold_on(self) -> None:
         """Say that it takes longer: their words are not lost."""
-        meanwhile = self._tts.meanwhile if self._tts else self._tone
-        self._session.say(self._phrases.hold_on, audio=_frames(meanwhile), add_to_chat_ctx=False)
+        self._session.say(self._phrases.hold_on, audio=frames_of(self.meanwhile()), add_to_chat_ctx=False)
+
+    def meanwhile(self) -> Sequence[rtc.AudioFrame]:
+        """The same, as sound."""
+        return self._tts.meanwhile if self._tts else self._tone
 
     def on_error(self, event: ErrorEvent) -> None:
         """Tell of a model's failure, unless it is being tried again."""
@@ -100,7 +103,7 @@ class Apology:
 
     def _say(self, text: str) -> SpeechHandle:
         self._said_at = time.monotonic()
-        return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
+        return self._session.say(text, audio=frames_of(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
 
     async def _spoken(self, tts: PatientTTS, text: str) -> list[rtc.AudioFrame]:
         async with tts.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
@@ -118,7 +121,7 @@ def _cause(event: ErrorEvent) -> object:
     return getattr(event.error, "error", event.error)
 
 
-async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
+async def frames_of(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
     for frame in clip:
         yield frame
 

@@ -14,59 +14,54 @@ import time
 from livekit.agents import (
     AgentSession,
     APIConnectionError,
-    APIConnectOptions,
     APIError,
     ErrorEvent,
     SpeechCreatedEvent,
+    UserInputTranscribedEvent,
+    UserStateChangedEvent,
     llm,
 )
 from livekit.agents.voice import SpeechHandle
-from livekit.plugins import openai
 
 from voice.failure import Apology, log_failure
+from voice.models import STT_PATIENCE
 from voice.phrases import ENGLISH
+from voice.realtime_model import PatientRealtimeModel
 
 log = logging.getLogger("rapport.voice")
 
 FAREWELL = ENGLISH.farewell
 
-# As often as the call lasts, a second apart: it is we who decide when an outage has lasted too long.
-CONNECT = APIConnectOptions(max_retry=1_000_000, retry_interval=1.0, timeout=4.0)
 # Failures belong to one outage where at most so many seconds lie between them: a connect that times out, and the
 # pause.
 _APART = 10.0
 _MOST_FAILURES = 20
 _LONGEST_OUTAGE = 20.0
 _LAST_WORDS_SECONDS = 10.0
-
-
-class ClosableRealtimeModel(openai.realtime.RealtimeModel):
-    """A realtime model that failed closes like any other. The framework's own raises once more what it had failed with,
-    before the session has left the room."""
-
-    def session(self, *, turn_detection_disabled: bool = False) -> openai.realtime.RealtimeSession:
-        session = _Session(self, turn_detection_disabled=turn_detection_disabled)
-        self._sessions.add(session)
-        return session
-
-
-class _Session(openai.realtime.RealtimeSession):
-    async def aclose(self) -> None:
-        with contextlib.suppress(APIError):  # it was told of when it came
-            await super().aclose()
+# Sound of so many seconds that the server takes no notice of is taken for words: a cough is shorter.
+_WORDS_SECONDS = 1.0
 
 
 class Recovery:
     """Listens to the failures of one realtime session."""
 
-    def __init__(self, session: AgentSession[None], apology: Apology) -> None:
+    def __init__(self, session: AgentSession[None], apology: Apology, model: PatientRealtimeModel) -> None:
         self._session = session
         self._apology = apology
+        self._model = model
         self._failures = 0
+        self._told = False
+        """Whether the person knows of this outage."""
         self._began = self._last = float("-inf")
+        self._spoke_at = float("inf")
+        self._late: asyncio.TimerHandle | None = None
+        """Until the person must be told that nothing comes of what they said."""
         self._farewell: asyncio.Future[SpeechHandle] = asyncio.get_running_loop().create_future()
+        model.meanwhile = apology.meanwhile
         session.on("error", self._on_error)
         session.on("speech_created", self._on_speech)
+        session.on("user_state_changed", self._on_user_state)
+        session.on("user_input_transcribed", self._on_transcribed)
 
     async def given_up(self) -> None:
         """Returns when the model is lost for this call and the person was told so."""
@@ -77,6 +72,8 @@ class Recovery:
         except TimeoutError:
             log.warning("[VOICE FAILED] no goodbye: it was not heard in time")
 
+    # -- what fails
+
     def _on_error(self, event: ErrorEvent) -> None:
         error = event.error
         if not isinstance(error, llm.RealtimeModelError):
@@ -85,37 +82,100 @@ class Recovery:
         for_good = not error.recoverable
         error.recoverable = True  # else the session closes before anything is said
         log_failure(event)
-        lost = for_good or isinstance(error.error, APIConnectionError)
+        if not for_good and _is_about_a_request(error.error):
+            return
         if self._goes_on_too_long() or for_good:
-            self._tell(lost=True, for_good=True)
-        elif self._failures == 1 or not lost:  # an outage is told of once
-            self._tell(lost=lost)
+            self._take_leave()
+        elif not isinstance(error.error, APIConnectionError):
+            self._tell()
+        elif not self._told and self._is_missed():
+            self._told = True
+            self._make_way()
+            self._tell()
+
+    def _is_missed(self) -> bool:
+        """Whether the person must be told that the connection is lost. What was asked is asked again on the next."""
+        if self._model.is_asked:
+            return False
+        hears = self._session.user_state == "speaking" or self._model.is_awaited
+        return hears or self._model.is_answering or self._failures > 1
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
-        event.speech_handle.add_done_callback(self._on_spoken)
+        if event.source == "generate_reply":
+            self._expect_nothing()
+            event.speech_handle.add_done_callback(self._on_spoken)
 
     def _on_spoken(self, speech: SpeechHandle) -> None:
-        """A reply that never came: it was refused, or the server is silent."""
-        if isinstance(error := speech.exception(), llm.RealtimeError):
-            log.error("[VOICE FAILED] no reply: %s", type(error).__name__)
-            with contextlib.suppress(RuntimeError):  # the session is closing: that is why
-                self._tell(lost=False)
+        """A reply that never came: it was refused, is empty, or the server is silent."""
+        error = speech.exception()
+        if speech.interrupted or (error is None and _says_something(speech)):
+            return
+        log.error("[VOICE FAILED] no reply: %s", type(error).__name__ if error else "it is empty")
+        self._tell()
 
     def _goes_on_too_long(self) -> bool:
         now = time.monotonic()
         if now - self._last > _APART:
-            self._failures, self._began = 0, now
+            self._failures, self._began, self._told = 0, now, False
         self._failures += 1
         self._last = now
         return self._failures >= _MOST_FAILURES or now - self._began >= _LONGEST_OUTAGE
 
-    def _tell(self, *, lost: bool, for_good: bool = False) -> None:
-        if self._farewell.done():
-            return
-        if lost and self._session.current_speech:
-            # what waits for a reply of the lost connection would hold the queue for up to 15 s
-            self._session.current_speech.interrupt(force=True)
-        if for_good:
+    # -- what was said and not answered
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        now = time.monotonic()
+        if event.new_state == "speaking":
+            self._expect_nothing()
+            self._spoke_at = now
+        elif event.old_state == "speaking" and self._model.listened_at < self._spoke_at <= now - _WORDS_SECONDS:
+            self._expect_an_answer()
+
+    def _on_transcribed(self, event: UserInputTranscribedEvent) -> None:
+        if not event.is_final and not event.transcript:  # the server has heard the end of a turn
+            self._expect_an_answer()
+
+    def _expect_an_answer(self) -> None:
+        self._expect_nothing()
+        self._model.is_awaited = True
+        self._late = asyncio.get_running_loop().call_later(STT_PATIENCE, self._hold_on)
+
+    def _expect_nothing(self) -> None:
+        self._model.is_awaited = False
+        if self._late:
+            self._late.cancel()
+
+    # -- what is said about it
+
+    def _hold_on(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the session is closing
+            self._apology.hold_on()
+
+    def _tell(self) -> None:
+        if not self._farewell.done():
+            self._expect_nothing()
+            with contextlib.suppress(RuntimeError):  # the session is closing, perhaps for that
+                self._apology.say()
+
+    def _take_leave(self) -> None:
+        if not self._farewell.done():
+            self._expect_nothing()
+            self._make_way()
             self._farewell.set_result(self._apology.say_farewell())
-        else:
-            self._apology.say()
+
+    def _make_way(self) -> None:
+        """What waits for more of an answer would hold the queue for as long as it waits."""
+        speech = self._session.current_speech
+        if speech and (self._model.is_asked or self._model.is_answering):
+            speech.interrupt(force=True)
+
+
+def _is_about_a_request(error: Exception) -> bool:
+    """Whether the server did not take one of our events: a truncation by a few milliseconds too many, for one. Where it
+    was a request for a reply, the reply itself fails."""
+    return isinstance(error, APIError) and getattr(error.body, "type", "") == "invalid_request_error"
+
+
+def _says_something(speech: SpeechHandle) -> bool:
+    """Whether it ends with words, and not with what a tool has answered."""
+    return bool(speech.chat_items) and speech.chat_items[-1].type != "function_call_output"
