@@ -36,18 +36,34 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"talk: {missing.name} is not installed: run `make talk`.")
 
-PARTS = ("STT", "LLM", "TTS")
-VOICE_SETTINGS = [*PARTS, *(f"{part}_{what}" for part in ("OPENAI", *PARTS) for what in ("API_KEY", "BASE_URL"))]
+PARTS = {"pipeline": ("STT", "LLM", "TTS"), "realtime": ("REALTIME",)}
+VOICE_SETTINGS = {
+    mode: [*parts, *(f"{part}_{what}" for part in ("OPENAI", *parts) for what in ("API_KEY", "BASE_URL"))]
+    for mode, parts in PARTS.items()
+}
+"""What says where a voice comes from, by VOICE_MODE."""
 TOYS = (
     "no key is set, so the voice is a toy: rules answer instead of a language model, pocketsphinx hears, "
     "espeak-ng speaks. For real ones set OPENAI_API_KEY (in the environment or in .env)."
 )
+NO_REALTIME = (
+    "VOICE_MODE=realtime needs a key, and none is set: the toy that talks without one is no speech-to-speech model. "
+    "Set OPENAI_API_KEY or REALTIME_API_KEY, or leave VOICE_MODE away."
+)
 
 
 def has_voice(folder: Path, environment: Mapping[str, str]) -> bool:
-    """Whether any setting says where hearing, thinking and speaking come from, read as the worker reads them."""
+    """Whether any setting says where hearing, thinking and speaking come from, read as the worker reads them.
+
+    Raises:
+        Failure: none does, and our own voice cannot take their place.
+    """
     settings = {**dotenv_values(folder / ".env"), **dotenv_values(folder / ".env.local"), **environment}
-    return any(settings.get(name) for name in VOICE_SETTINGS)
+    mode = settings.get("VOICE_MODE") or "pipeline"
+    found = any(map(settings.get, VOICE_SETTINGS.get(mode, VOICE_SETTINGS["pipeline"])))
+    if mode == "realtime" and not found:
+        raise Failure(NO_REALTIME)
+    return found
 
 
 async def converse(options: Options, printer: Printer) -> None:

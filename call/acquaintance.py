@@ -61,11 +61,12 @@ class Acquaintance:
             )
         return history
 
-    async def greeting(self, services: Services) -> str:
-        """The instructions to greet them: as a stranger exactly once in their life, as somebody known from then on."""
+    async def greeting(self, services: Services, *, sees_history: bool = True) -> str:
+        """The instructions to greet them: as a stranger exactly once in their life, as somebody known from then on.
+        A model that does not see the `history` is not told to go on from there."""
         if self.stored is None:
             return prompts.NEUTRAL_GREETING
-        if self.stored.resumed and self.stored.turns:
+        if self.stored.resumed and self.stored.turns and sees_history:
             return prompts.RESUMED_GREETING
         if self.stored.profile.is_first_login and await _first_greeting_is_ours(services):
             return services.settings.character.first_greeting

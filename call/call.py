@@ -110,7 +110,7 @@ class Call:
             self._tasks.spawn(remembering.follow_meaning())
         if self._curating:
             self._tasks.spawn(self._curating.follow())
-        greeting = await acquaintance.greeting(self._services)
+        greeting = await acquaintance.greeting(self._services, sees_history=assistant.sees_history)
         remembering.frame = Frame(asked_name=greeting is FIRST_GREETING)
         session.generate_reply(instructions=greeting)
         if not ctx.is_fake_job():

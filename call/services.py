@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import metrics
 from call.assistant.character import CharacterSettings
@@ -71,7 +72,7 @@ def services_of(settings: Settings) -> Services:
         open_embedder=lambda: open_embedder(settings),
         measure_embedding=metrics.measure_embedding,
     )
-    return Services(settings, memory)
+    return Services(settings, memory, partial(prepare, settings.voice))
 
 
 async def has_curator(settings: Settings, voice: Voice) -> bool:

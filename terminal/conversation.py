@@ -37,6 +37,8 @@ class Conversation:
         self._user_state = pb.US_LISTENING
         self._user_turn_at = self._agent_turn_at = self._user_stopped_at = 0.0
         self._event_at = self._clock()
+        self._unanswered = ""
+        """An error that was to be tried again, as long as no answer came after it."""
 
     def _receive(self, message: pb.AgentSessionMessage) -> None:
         match message.WhichOneof("message"):
@@ -67,10 +69,12 @@ class Conversation:
                 self._user_state = event.user_state_changed.new_state
             case "error":
                 text = event.error.message
-                if "recoverable=True" in text:  # the worker tries again; if that fails too, it says so
+                if "recoverable=True" in text:  # the worker tries again, or the call goes on without an answer
                     self._printer.hint(f"the agent is trying again: {text}")
+                    self._unanswered = text
                 else:
                     self._printer.show("error", text)
+                    self._unanswered = ""
             case _:
                 pass
 
@@ -78,6 +82,7 @@ class Conversation:
         text = "".join(content.text for content in message.content).strip()
         if message.role == pb.ASSISTANT:
             self.agent_turns += 1
+            self._unanswered = ""
             self._agent_turn_at = self._event_at
             if text:
                 self._printer.show("agent", text)
@@ -93,6 +98,12 @@ class Conversation:
         elif payload.get("event") == "memory":
             text, action, category, key = (str(payload.get(name, "")) for name in ("text", "action", "category", "key"))
             self._printer.show("memory", text, action=action, category=category, key=key)
+
+    def own_up(self) -> None:
+        """What was tried again in vain is an error."""
+        if self._unanswered:
+            self._printer.show("error", self._unanswered)
+            self._unanswered = ""
 
     def greeted(self) -> bool:
         """Whether the greeting is over, or failed."""

@@ -27,6 +27,7 @@ async def talk_by_text(remote: RemoteSession, conversation: Conversation, keyboa
     await conversation.until(conversation.greeted, GREETING_SECONDS)
     await remote.update_io(input_audio_enabled=False, output_audio_enabled=False)
     await conversation.settle()
+    conversation.own_up()
     async for line in keyboard.lines():
         printer.show("user", line)
         try:
@@ -36,6 +37,7 @@ async def talk_by_text(remote: RemoteSession, conversation: Conversation, keyboa
         # A response overtakes the events before it, which queue for a writer task; the next response does not.
         await remote.get_session_state()
         await conversation.settle()
+        conversation.own_up()
 
 
 async def talk_by_voice(conversation: Conversation, microphone: Microphone, recordings: list[Recording]) -> None:
@@ -79,6 +81,7 @@ async def talk(transport: ConsoleTransport, options: Options, printer: Printer) 
             talking = talk_by_text(remote, conversation, keyboard, printer)
         await before(transport.over, talking)
         await conversation.settle(0.8)  # longer than between two lines: what comes later is not seen
+        conversation.own_up()
     except TimeoutError as error:
         raise Failure("the agent does not answer any more") from error
     finally:

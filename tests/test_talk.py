@@ -15,6 +15,7 @@ import sys
 import time
 import wave
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -133,7 +134,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    ours = {*talk.VOICE_SETTINGS, "CONSOLE_IDENTITY"}
+    ours = {*chain.from_iterable(talk.VOICE_SETTINGS.values()), "CONSOLE_IDENTITY"}
     return {name: value for name, value in os.environ.items() if name not in ours} | more
 
 
@@ -366,3 +367,11 @@ def test_any_voice_setting_will_do_and_the_environment_beats_the_file(tmp_path: 
     (tmp_path / ".env").write_text("LLM_API_KEY=k\nSTT_API_KEY=\n")
     assert talk.has_voice(tmp_path, {})
     assert not talk.has_voice(tmp_path, {"LLM_API_KEY": ""})
+
+
+def test_a_realtime_model_needs_a_key_of_its_own_or_of_all(tmp_path: Path) -> None:
+    assert talk.has_voice(tmp_path, {"VOICE_MODE": "realtime", "REALTIME_API_KEY": "k"})
+    assert talk.has_voice(tmp_path, {"VOICE_MODE": "realtime", "OPENAI_API_KEY": "k"})
+    assert not talk.has_voice(tmp_path, {"REALTIME_API_KEY": "k"}), "a pipeline has no use for it"
+    with pytest.raises(talk.Failure, match="REALTIME_API_KEY"):
+        talk.has_voice(tmp_path, {"VOICE_MODE": "realtime", "LLM_API_KEY": "k"})

@@ -93,7 +93,11 @@ class Apology:
 
     def hold_on(self) -> None:
         """Say that it takes longer: their words are not lost."""
-        self._session.say(self._phrases.hold_on, audio=_frames(self._meanwhile), add_to_chat_ctx=False)
+        self._session.say(self._phrases.hold_on, audio=frames_of(self._meanwhile), add_to_chat_ctx=False)
+
+    def meanwhile(self) -> Sequence[rtc.AudioFrame]:
+        """The same, as sound."""
+        return self._meanwhile
 
     async def speak(
         self, words: AsyncIterable[str], mouth: Callable[[AsyncIterable[str]], AsyncIterable[rtc.AudioFrame]]
@@ -147,7 +151,7 @@ class Apology:
 
     def _say(self, text: str) -> SpeechHandle:
         self._said_at = time.monotonic()
-        return self._session.say(text, audio=_frames(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
+        return self._session.say(text, audio=frames_of(self._clips.get(text, self._tone)), add_to_chat_ctx=False)
 
     async def _spoken(self, tts: tts.TTS[Any], text: str) -> list[rtc.AudioFrame]:
         async with tts.synthesize(text, conn_options=CONNECT.tts_conn_options) as words:
@@ -165,7 +169,7 @@ def _cause(event: ErrorEvent) -> object:
     return getattr(event.error, "error", event.error)
 
 
-async def _frames(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
+async def frames_of(clip: Sequence[rtc.AudioFrame]) -> AsyncIterator[rtc.AudioFrame]:
     for frame in clip:
         yield frame
 

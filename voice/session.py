@@ -16,12 +16,14 @@ from livekit.agents import AgentSession, llm
 from livekit.agents.types import NOT_GIVEN
 from livekit.agents.vad import VAD
 from livekit.plugins import silero
+from openai.types.realtime import AudioTranscription
 
-from voice import realtime
 from voice.failure import CONNECT, Apology
 from voice.models import http_client
-from voice.realtime import Recovery
-from voice.settings import Part, VoiceNotConfigured, VoiceSettings
+from voice.realtime.model import CONNECT as RECONNECT
+from voice.realtime.model import PatientRealtimeModel, prepare_protocol
+from voice.realtime.recovery import Recovery
+from voice.settings import AUTO, Part, VoiceNotConfigured, VoiceSettings
 from voice.turn_taking import Unfinished, turn_taking
 from voice.vendors import Parts
 
@@ -31,6 +33,9 @@ VAD_MIN_SILENCE = 0.25
 # Otherwise nobody is heard while the agent speaks for the first 3 s, in case its voice comes back as an echo. Browsers
 # and telephones cancel that, and in headsets there is none.
 AEC_WARMUP = None
+
+# OpenAI's realtime models speak no faster, other than its TTS.
+FASTEST = 1.5
 
 TOY = "offline-rules"
 """What `offline/` calls its rules."""
@@ -46,8 +51,11 @@ class Prepared:
     tls: ssl.SSLContext
 
 
-def prepare() -> Prepared:
-    """Load the VAD's weights and the certificates (0.1 to 2 s of blocking work, too long beside a live call)."""
+def prepare(settings: VoiceSettings | None = None) -> Prepared:
+    """Load the VAD's weights and the certificates (0.1 to 2 s of blocking work, too long beside a live call), and what
+    the settings' mode needs beside them."""
+    if settings and settings.voice_mode == "realtime":
+        prepare_protocol()
     return Prepared(silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE), _certificates())
 
 
@@ -79,8 +87,7 @@ class Voice:
         self._parts = Parts(settings, prepared.vad, self._client, self._sockets)
         self._recovery: Recovery | None = None
         if settings.voice_mode == "realtime":
-            self.session, self.apology = self._realtime()
-            self._recovery = Recovery(self.session, self.apology)
+            self.session, self.apology, self._recovery = self._realtime()
         else:
             self.session, self.apology = self._pipeline()
 
@@ -170,18 +177,20 @@ class Voice:
         stt.on_late = apology.hold_on
         return session, apology
 
-    def _realtime(self) -> tuple[AgentSession[None], Apology]:
+    def _realtime(self) -> tuple[AgentSession[None], Apology, Recovery]:
         """A model that hears for itself when a turn ends. The VAD tells silence from speech where the connection was
         lost in the middle of a word, the TTS speaks what the model answers in text alone."""
         settings = self._settings
         key, base_url = settings.endpoint("realtime")
-        model = realtime.ClosableRealtimeModel(
+        model = PatientRealtimeModel(
             model=settings.realtime_model,
             voice=settings.realtime_voice,
+            speed=min(settings.tts_speed, FASTEST),
+            input_audio_transcription=self._transcription(),
             api_key=key,
             base_url=base_url or NOT_GIVEN,
             http_session=self._sockets(),
-            conn_options=realtime.CONNECT,
+            conn_options=RECONNECT,
         )
         try:
             tts = self._parts.mouth()
@@ -195,7 +204,18 @@ class Voice:
             turn_handling={"turn_detection": "realtime_llm"},
             aec_warmup_duration=AEC_WARMUP,
         )
-        return session, Apology(session, tts, may_end=True)
+        apology = Apology(session, tts, may_end=True)
+        return session, apology, Recovery(session, apology, model)
+
+    def _transcription(self) -> AudioTranscription:
+        """How a realtime server writes down what it hears. It does not have the models of another server."""
+        settings = self._settings
+        model = settings.stt_model
+        if settings.stt_base_url not in (None, settings.realtime_base_url):
+            model = VoiceSettings.model_fields["stt_model"].default
+        if settings.stt_language == AUTO:
+            return AudioTranscription(model=model)
+        return AudioTranscription(model=model, language=settings.stt_language)
 
     def _sockets(self) -> aiohttp.ClientSession:
         if not self._websockets:

@@ -7,6 +7,7 @@ import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, Concatenate, cast
 
 from livekit import rtc
@@ -37,6 +38,7 @@ from call.assistant.context import (
     take_out_of_tools,
     without_unsaid,
 )
+from call.assistant.heard import Heard
 from call.assistant.tools import P, Tool, bound, for_person, load_tools
 from call.clock import Clock, spoken_time
 from call.language import SpokenLanguage
@@ -48,6 +50,7 @@ from memory.language.named_facts import category_of
 from memory.recall.brief import harmless, line
 from memory.recall.redaction import Redaction, sharing_a_word
 from memory.records import Category, Memory
+from memory.sessions.live import Action
 from memory.sessions.session import SessionClosed, SessionMemory
 from voice.failure import Apology, patiently
 
@@ -107,6 +110,11 @@ class Assistant(Agent):
         """When, in seconds since the epoch, and what."""
         self._cleaning: asyncio.Task[None] | None = None
         self._refusals, self._in_short = Refusals(), InShort()
+        self._heard: Heard | None = None
+        """What a realtime model has heard."""
+        self._told = ""
+        """What it is told of the memories."""
+        self._correcting: asyncio.Task[None] | None = None
         own, seconds = own_tools(self._character.tools_module), self._character.tool_deadline
         super().__init__(
             instructions=self._current_instructions(),
@@ -114,8 +122,16 @@ class Assistant(Agent):
             tools=[bound(tool, binding, seconds) for tool in own],
         )
 
+    @property
+    def sees_history(self) -> bool:
+        """Whether the model has what was said before the line broke. A realtime server may refuse it."""
+        if not self._realtime:
+            return True
+        there = {item.id for item in self.realtime_llm_session.chat_ctx.items}
+        return any(item.id in there for item in self._acquaintance.history.items)
+
     async def on_enter(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
 
         def take_out(redaction: Redaction | None) -> None:
             loop.call_soon_threadsafe(self._take_out, redaction)
@@ -123,9 +139,14 @@ class Assistant(Agent):
         self._remembering.on_redacted.append(take_out)
         self.session.on("conversation_item_added", self._on_item)
         self.session.on("user_state_changed", self._on_user_state)
+        if self._realtime:
+            self._heard = Heard(cast("llm.RealtimeSession[Any]", self.realtime_llm_session))
+            self._remembering.observers.append(self._on_memory)
 
     async def on_exit(self) -> None:
         self._remembering.on_redacted.clear()
+        if self._realtime:
+            self._remembering.observers.remove(self._on_memory)
 
     async def get_acquainted(self, acquaintance: Acquaintance) -> None:
         """The store answered late: from now on the person is known."""
@@ -241,8 +262,7 @@ class Assistant(Agent):
             keys: The keys of all memories that mention what the person wants forgotten.
         """
         known = await self._memory.ameant(keys)
-        # what a realtime model follows may not be transcribed yet
-        about = "" if self._realtime else (_turns(context) or [""])[-1]
+        about = (await self._turns(context) or [""])[-1]
         if known:
             return await self._forget(known, about)
         # a key that was guessed: what was said in this call is not told with its key
@@ -260,7 +280,7 @@ class Assistant(Agent):
                 agreed, exactly as they said them.
         """
         asked, found = self._found
-        if not self._confirmation_of_some.given(_turns(context), confirmation) or topic != asked:
+        if not self._confirmation_of_some.given(await self._turns(context), confirmation) or topic != asked:
             found = sharing_a_word(await self._memory.arecall(topic), topic)
             self._found = topic, found
             return prompts.REALLY_THESE.format(self._lines(found)) if found else "Nothing is remembered about that."
@@ -275,7 +295,7 @@ class Assistant(Agent):
             confirmation: Empty on the first call; then the words with which the person agreed, exactly as they said
                 them.
         """
-        if not self._confirmation.given(_turns(context), confirmation):
+        if not self._confirmation.given(await self._turns(context), confirmation):
             return prompts.REALLY_EVERYTHING
         count = await self._memory.aforget_everything()
         await self._cleaned()
@@ -370,7 +390,8 @@ class Assistant(Agent):
         rest is told with each turn."""
         if not self._realtime:
             return Instructions(self._character.instructions)
-        told = [self._situation(), self._remembering.brief("", zone=self._clock.zone)]
+        self._told = self._remembering.brief("", zone=self._clock.zone)
+        told = [self._situation(), self._told]
         return Instructions(self._character.instructions, dynamic="\n".join(filter(None, told)))
 
     def _brief(self, question: str, already_said: Collection[str]) -> str:
@@ -383,9 +404,27 @@ class Assistant(Agent):
             metrics.BINDINGS_REFUSED.labels(type(error).__name__).inc()
             return ""
 
+    def _on_memory(self, action: Action, _: Memory) -> None:
+        if action != "recalled":
+            self._loop.call_soon_threadsafe(self._correct_realtime)
+
+    def _correct_realtime(self) -> None:
+        """Where what it is told holds no more. Other news it has heard itself: to tell it anew with each turn would
+        cost what its provider has cached."""
+        with suppress(SessionClosed):
+            told = self._remembering.brief("", zone=self._clock.zone)
+            if not set(self._told.splitlines()) <= set(told.splitlines()):
+                self._correcting = asyncio.create_task(self._refresh_realtime())
+
     async def _refresh_realtime(self) -> None:
         if self._realtime:
             await self.update_instructions(self._current_instructions().render())
+
+    async def _turns(self, context: RunContext[None]) -> list[str]:
+        """The person's, with those of which nothing is left."""
+        if self._heard:
+            return await self._heard.turns(context.session.history)
+        return [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]
 
 
 @functools.cache
@@ -393,8 +432,3 @@ def own_tools(module: str | None) -> tuple[Tool, ...]:
     """Those of the deployment: of TOOLS_MODULE. Raises `ToolsRefused`."""
     ours = cast("list[Tool]", llm.find_function_tools(Assistant))
     return load_tools(module, [tool.id for tool in ours]) if module else ()
-
-
-def _turns(context: RunContext[None]) -> list[str]:
-    """The person's, with those of which nothing is left."""
-    return [m.text_content or "" for m in context.session.history.messages() if m.role == "user"]

@@ -90,3 +90,16 @@ def test_a_retry_is_a_hint_and_not_an_error(capsys: pytest.CaptureFixture[str]) 
     assert "trying again" in capsys.readouterr().err
     told.after(0, error=pb.AgentSessionEvent.Error(message="type='llm_error' error=Oops() recoverable=False"))
     assert json.loads(capsys.readouterr().out)["event"] == "error"
+
+
+def test_what_is_tried_again_in_vain_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Told()
+    retry = pb.AgentSessionEvent.Error(message="type='realtime_model_error' error=Oops() recoverable=True")
+    told.after(0, error=retry)
+    told.turn(1, pb.ASSISTANT, "Here I am.")
+    told.conversation.own_up()
+    assert "error" not in capsys.readouterr().out
+    told.after(0, error=retry)
+    told.conversation.own_up()
+    told.conversation.own_up()
+    assert capsys.readouterr().out.count('"event": "error"') == 1

@@ -16,7 +16,7 @@ from livekit.agents import Agent, AgentSession, CloseEvent, io
 
 from tests.voice.realtime_server import Fault, RealtimeServer
 from voice.failure import APOLOGY
-from voice.realtime import FAREWELL
+from voice.realtime.recovery import FAREWELL
 from voice.session import Prepared, Voice, prepare
 from voice.settings import VoiceSettings
 

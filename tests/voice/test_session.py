@@ -232,6 +232,15 @@ async def test_realtime_goes_to_its_own_server(prepared: Prepared, clients: list
     assert all(client.is_closed for client in clients)
 
 
+def test_only_a_realtime_model_has_its_protocol_made_ready_before_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+    monkeypatch.setattr("voice.session.prepare_protocol", lambda: made.append(True))
+    prepare(settings())
+    assert made == []
+    prepare(settings(voice_mode="realtime"))
+    assert made == [True]
+
+
 # -- the framework's next version
 
 

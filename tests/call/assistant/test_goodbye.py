@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,33 +19,10 @@ from call.services import Services, Settings
 from identity import Binding
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
-from tests.voice.realtime_server import RealtimeServer
+from tests.voice.realtime_server import Call, RealtimeServer
 from tests.voice.test_realtime import Loudspeaker, until
 from voice.session import Voice, prepare
 from voice.settings import VoiceSettings
-
-
-class Departing(RealtimeServer):
-    """A model that ends the call, and is asked once more to say so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: list[str] = []
-
-    async def _speak(self, ws: Any, metadata: Any) -> None:
-        if self.called:
-            await super()._speak(ws, metadata)
-            return
-        self.called.append("end_call")
-        response, item = "resp_call", {"id": "item_call", "type": "function_call", "status": "completed"}
-        about = {"response_id": response, "output_index": 0}
-        item |= {"call_id": "call_1", "name": "end_call", "arguments": "{}"}
-        await self._send(ws, "response.created", response={"id": response, "metadata": metadata})
-        await self._send(ws, "response.output_item.added", item=item, **about)
-        self.items["item_call"] = item
-        await self._send(ws, "conversation.item.added", previous_item_id=None, item=item)
-        await self._send(ws, "response.output_item.done", item=item, **about)
-        await self._done(ws, response, "completed", None)
 
 
 def alices(voice: VoiceSettings, tmp_path: Path) -> Assistant:
@@ -58,7 +36,9 @@ def alices(voice: VoiceSettings, tmp_path: Path) -> Assistant:
 
 
 async def test_a_realtime_model_ends_the_call_too(tmp_path: Path) -> None:
-    async with Departing() as server:
+    async with RealtimeServer() as server:
+        answers: Iterator[str | Call] = iter([Call("end_call"), "Hello there."])
+        server.mind = lambda: next(answers)
         settings = VoiceSettings(voice_mode="realtime", realtime_base_url=server.base_url, realtime_api_key="none")
         voice, assistant = Voice(settings, prepare()), alices(settings, tmp_path)
         voice.session.output.audio = Loudspeaker()

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from call.acquaintance import Acquaintance
-from call.assistant.assistant import Assistant
-from call.clock import Clock, ClockSettings
-from call.services import Services, Settings
-from identity import Binding, set_session_user
-from memory.manager import MemoryManager
 from memory.records import Turn
-from memory.stores.sqlite import SqliteStore
-from tests.memory.sessions.moody import start
+from tests.call.assistant.realtime import talk_of_alice
 from tests.memory.stores.contract import NOON
 from tests.voice.realtime_server import RealtimeServer
-from tests.voice.test_realtime import Loudspeaker, until
-from voice.session import Voice, prepare
-from voice.settings import VoiceSettings
+from tests.voice.test_realtime import until
 
 CODE, TEA = "My diagnosis code is H 42.", "I like tea."
 TURNS = [
@@ -43,36 +33,16 @@ async def server() -> AsyncIterator[RealtimeServer]:
 async def test_it_is_gone_from_the_models_own_conversation_and_stays_so(
     server: RealtimeServer, tmp_path: Path, everything: bool
 ) -> None:
-    user = set_session_user("alice@example.com")
-    assert user
-    manager = MemoryManager(lambda: SqliteStore(tmp_path / "rapport.db"), 5)
-    remembering = manager.open_session()
-    stored = await start(remembering)
-    await remembering.capture(TURNS[0])
-    for turn in TURNS:
-        remembering.append_turn(turn)
-    settings = VoiceSettings(voice_mode="realtime", realtime_base_url=server.base_url, realtime_api_key="none")
-    voice = Voice(settings, prepare())
-    voice.session.output.audio = Loudspeaker()
-    binding = Binding()
-    known = Acquaintance(binding.bind("alice@example.com"), replace(stored, resumed=True, turns=TURNS))
-    clock = Clock(ClockSettings(), told=lambda: "", shown=lambda: "")
-    services = Services(Settings(voice=settings), manager)
-    await voice.session.start(Assistant(services, binding, known, remembering, clock, voice.apology), record=False)
-    try:
+    async with talk_of_alice(server, tmp_path, TURNS, stated=TURNS[:1]) as talk:
+        manager = talk.manager
         await until(lambda: len(server.items) == 3 and "H 42" in server.instructions, 5)
         assert str(server.items).count("H 42") == 2
         await (manager.aforget_everything() if everything else manager.aforget("FACT", "diagnosis_code"))
         await until(lambda: "H 42" not in f"{server.items} {server.instructions}", 5)
         said = {part["text"] for item in server.items.values() for part in item["content"]}
         assert said == {"What is the weather like?"} | (set() if everything else {TEA})
-        assert "H 42" not in str(voice.session.history.to_dict())
+        assert "H 42" not in str(talk.voice.session.history.to_dict())
         await server.cut()
         await until(lambda: server.connections == 2 and len(server.items) == len(said), 5)
         await asyncio.sleep(0.2)
         assert "H 42" not in f"{server.items} {server.instructions}"
-    finally:
-        await asyncio.wait_for(voice.session.aclose(), 10)
-        await voice.aclose()
-        remembering.close()
-        await manager.aclose()

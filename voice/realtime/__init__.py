@@ -1,0 +1,1 @@
+"""A speech-to-speech model in place of ears, mind and mouth."""
