@@ -140,6 +140,8 @@ class _Stream(stt.RecognizeStream):
         """Where silence was heard after words that are not told yet."""
         self._tells = False
         """Whether the stream that is open told any words."""
+        self._is_down = False
+        """Whether the last stream failed, and no other has told anything since."""
         self._settled = asyncio.Event()
         self._settled.set()
         self._wanted = asyncio.Event()
@@ -211,7 +213,7 @@ class _Stream(stt.RecognizeStream):
             late.cancel()
             self._lost.set()  # the next stream hears it again
             await asyncio.sleep(STREAM_PATIENCE)
-            if seconds >= _SPEECH or not self._live:
+            if seconds >= _SPEECH or self._is_down:
                 self._emit_error(APITimeoutError("no words came"), recoverable=False)
             self._settle()
         finally:
@@ -250,6 +252,7 @@ class _Stream(stt.RecognizeStream):
             try:
                 await self._listen_once()
             except Exception as error:
+                self._is_down = True
                 log.warning("[VOICE FAILED] the words' stream is lost: %s", type(error).__name__)
             pause = _PAUSE if self._tells else min(2 * pause, _LONGEST_PAUSE)
             self._wanted.clear()
@@ -277,6 +280,7 @@ class _Stream(stt.RecognizeStream):
 
     async def _read(self, live: stt.RecognizeStream) -> None:
         async for event in live:
+            self._is_down = False
             if event.type == stt.SpeechEventType.RECOGNITION_USAGE:
                 continue  # counted by the stream itself
             if event.type == stt.SpeechEventType.FINAL_TRANSCRIPT and event.alternatives:
