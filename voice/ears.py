@@ -249,13 +249,13 @@ class _Stream(stt.RecognizeStream):
             if self._ears.recordings:
                 await self._settled.wait()
             self._tells = False
+            self._wanted.clear()  # who speaks while it is tried is waited for no longer when it fails
             try:
                 await self._listen_once()
             except Exception as error:
                 self._is_down = True
                 log.warning("[VOICE FAILED] the words' stream is lost: %s", type(error).__name__)
             pause = _PAUSE if self._tells else min(2 * pause, _LONGEST_PAUSE)
-            self._wanted.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wanted.wait(), 0.0 if self._owed else pause)
 

@@ -55,7 +55,7 @@ async def talk_of_alice(
     known = Acquaintance(binding.bind("alice@example.com"), replace(stored, resumed=bool(turns), turns=turns))
     clock = Clock(ClockSettings(), told=lambda: "", shown=lambda: "")
     services = Services(Settings(voice=settings), manager)
-    assistant = Assistant(services, binding, known, remembering, clock, voice.apology.say)
+    assistant = Assistant(services, binding, known, remembering, clock, voice.apology)
     keep_turns(voice.session, remembering, services, None)
     await voice.session.start(assistant, record=False)
     try:
