@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 
 import pytest
 from livekit import rtc
@@ -29,8 +30,8 @@ GUESSES = 3  # as many as the framework makes in a turn
 class LiveSTT(ScriptedSTT):
     """Writes down each word as it is said. What ends in "…" is a guess at how the sentence will end."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, language_of: Callable[[str], str]) -> None:
+        super().__init__(language_of)
         self._capabilities = stt.STTCapabilities(streaming=True, interim_results=True)
 
     def stream(
@@ -77,7 +78,7 @@ class Stuttering(ScriptedSession):
 
 @pytest.fixture(autouse=True)
 def live_ears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "ScriptedSTT", LiveSTT)
+    monkeypatch.setattr("tests.room.product.ScriptedSTT", LiveSTT)
     monkeypatch.setattr(models, "ScriptedTTS", LongWindedTTS)
 
 
