@@ -2,8 +2,8 @@
 
 python bench/rooms.py [--calls 5] [--json]
 
-A real livekit-server, and two workers on it: ours, and tests/stack/bare_worker.py. Their models are one scripted server:
-it understands a recording after 0.3 s, begins an answer after 0.4 s and a sentence's sound after 0.3 s. A person joins,
+A real livekit-server, and two workers on it: ours, and tests/stack/bare_worker.py. Their models are one scripted
+server: it understands a recording after 0.3 s, begins an answer after 0.4 s and a sound after 0.3 s. A person joins,
 hears the greeting out, asks one question and hears the answer; one call with each worker in turns, so that a machine
 that grows busy slows both. First sounds are heard at the person's own loudspeaker: from their click on "connect", and
 from the end of their last word. CPU is that of all processes of a worker during the call; memory is the job's own,
