@@ -200,19 +200,18 @@ async def test_who_has_no_vectors_waits_for_none(path: Path) -> None:
 
 async def test_a_turn_waits_for_a_moment_and_a_search_no_longer_than_the_deadline(path: Path) -> None:
     embedder = Remote()
-    async with living(path, embedder, deadline=0.1) as (manager, live):
-        embedder.open.clear()
+    async with living(path, embedder, deadline=1.0) as (manager, live):
+        embedder.open.clear()  # from now on nothing is ever answered
         start = time.perf_counter()
         await live.understand("do I like tea", 0.02)
-        assert 0.015 < time.perf_counter() - start < 0.08
-        start = time.perf_counter()
+        assert 0.015 < time.perf_counter() - start < 0.5, "a moment, and not the deadline"
         assert "tea" in manager.brief("do I like tea")
-        assert time.perf_counter() - start < 0.05
+        start = time.perf_counter()
         assert "I drink tea" in [memory.value for memory in await manager.arecall("do I like tea")]
-        assert 0.09 < time.perf_counter() - start < 1.0
+        assert time.perf_counter() - start > 0.9
         start = time.perf_counter()
         await manager.arecall("do I like tea")
-        assert time.perf_counter() - start < 0.09, "what has just failed is left alone for a moment"
+        assert time.perf_counter() - start < 0.5, "what has just failed is left alone for a moment"
 
 
 async def test_the_end_of_a_session_leaves_no_task(path: Path) -> None:
