@@ -37,7 +37,7 @@ stack: .venv/.dev ## Fetch and build the servers that the tests start: LiveKit, 
 	$(PYTHON) -m tests.stack
 
 bench: .venv/.dev ## Run the benchmarks.
-	@for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program --json || exit 1; done
+	@held=0; for program in bench/*.py; do echo "== $$program"; $(PYTHON) $$program --json || held=1; done; exit $$held
 
 eval: .venv/.dev ## Hold the conversations of evals/ with a real model (OPENAI_API_KEY, or LLM_BASE_URL and LLM_MODEL).
 	@$(PYTHON) -m evals $(ARGS)
