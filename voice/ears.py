@@ -29,6 +29,8 @@ LONGEST_RECOGNITION = 20.0
 STREAM_PATIENCE = 1.0
 # Before a stream that failed is opened again, in seconds; twice as long each time that it tells nothing.
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# And while words are owed, which nothing else can tell.
+_PAUSE_OWED = 0.1
 # Of silence so much is kept, for the beginning of a word; of speech as much as a stream leaves without words.
 _LEAD_IN, _MOST_KEPT = 1.0, 60.0
 _ROUNDING = 1e-6
@@ -36,11 +38,19 @@ _ROUNDING = 1e-6
 _SPEECH = 1.0
 
 
-class Patience(stt.STT[Any]):
-    """Recordings that say when somebody waits for them."""
+class Awaited(stt.STT[Any]):
+    """Ears that say when somebody waits for words."""
 
     on_late: Callable[[], None] | None = None
     """Called when what was said is not understood for so long that the person must be told."""
+
+    def in_time(self) -> asyncio.TimerHandle:
+        """Has the person told when it is time, unless it is cancelled before."""
+        return asyncio.get_running_loop().call_later(STT_PATIENCE, lambda: self.on_late and self.on_late())
+
+
+class Patience(Awaited):
+    """Recordings of a bounded length of time."""
 
     async def recognize(
         self,
@@ -49,7 +59,7 @@ class Patience(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
-        late = asyncio.get_running_loop().call_later(STT_PATIENCE, lambda: self.on_late and self.on_late())
+        late = self.in_time()
         try:
             return await super().recognize(buffer, language=language, conn_options=conn_options)
         finally:
@@ -83,13 +93,11 @@ class LiveSTT(openai.STT):
         return self._http
 
 
-class StreamingEars(stt.STT[Any]):
+class StreamingEars(Awaited):
     """Understands words while they are spoken. What is said is kept until its words are told: a stream that fails, or
     says nothing after somebody spoke, loses none of it. `recordings` are asked instead; without them another stream is,
     which hears it again. The framework's `stt.FallbackAdapter` gives the next ears only what is said from then on, and
     does not notice a stream that says nothing."""
-
-    on_late: Callable[[], None] | None = None
 
     def __init__(self, live: stt.STT[Any], vad: VAD, recordings: stt.STT[Any] | None = None) -> None:
         super().__init__(capabilities=dataclasses.replace(live.capabilities, offline_recognize=recordings is not None))
@@ -145,7 +153,7 @@ class _Stream(stt.RecognizeStream):
         self._settled = asyncio.Event()
         self._settled.set()
         self._wanted = asyncio.Event()
-        """Somebody speaks: a stream that is down is tried at once."""
+        """Somebody speaks, or has spoken: a stream that is down is tried at once."""
         self._lost = asyncio.Event()
         """The stream that is open is not to be listened to any more."""
         self._waiting: asyncio.Task[None] | None = None
@@ -196,6 +204,7 @@ class _Stream(stt.RecognizeStream):
 
     def _owe(self, upto: float, seconds: float) -> None:
         self._owed = upto
+        self._wanted.set()
         self._settled.clear()
         if self._waiting:
             self._waiting.cancel()
@@ -203,7 +212,7 @@ class _Stream(stt.RecognizeStream):
 
     async def _wait(self, seconds: float) -> None:
         """Wait for the words of so many seconds of speech; find them otherwise where they do not come."""
-        late = asyncio.get_running_loop().call_later(STT_PATIENCE, lambda: self._ears.on_late and self._ears.on_late())
+        late = self._ears.in_time()
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait() if self._live else asyncio.sleep(0), STREAM_PATIENCE)
@@ -257,7 +266,7 @@ class _Stream(stt.RecognizeStream):
                 log.warning("[VOICE FAILED] the words' stream is lost: %s", type(error).__name__)
             pause = _PAUSE if self._tells else min(2 * pause, _LONGEST_PAUSE)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), 0.0 if self._owed else pause)
+                await asyncio.wait_for(self._wanted.wait(), _PAUSE_OWED if self._owed else pause)
 
     async def _listen_once(self) -> None:
         self._lost.clear()

@@ -13,6 +13,7 @@ from livekit.agents import APIConnectOptions, stt
 
 import voice.ears
 from tests.room.models import ScriptedVAD, spoken
+from tests.room.worker import until
 from voice import vendors
 from voice.ears import StreamingEars
 from voice.settings import Choice, VoiceSettings
@@ -26,6 +27,7 @@ def short_of_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voice.ears, "STREAM_PATIENCE", PATIENCE)
     monkeypatch.setattr(voice.ears, "STT_PATIENCE", 2 * PATIENCE)
     monkeypatch.setattr(voice.ears, "_PAUSE", 0.01)
+    monkeypatch.setattr(voice.ears, "_PAUSE_OWED", 0.01)
 
 
 @pytest.fixture
@@ -50,12 +52,24 @@ class Hearing:
         self._reading = asyncio.create_task(self._read())
 
     def say(self, words: str) -> None:
-        sound, silence = spoken(words)
-        self._stream.push_frame(sound)
-        self._stream.push_frame(silence)
+        self.begin(words)
+        self.end()
 
     def begin(self, words: str) -> None:
         self._stream.push_frame(spoken(words)[0])
+
+    def end(self) -> None:
+        self._stream.push_frame(spoken("")[1])
+
+    @property
+    def is_noticed(self) -> bool:
+        """Whether they know that somebody speaks."""
+        return self._stream._speaking  # type: ignore[attr-defined]
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether words are waited for, or were told."""
+        return bool(self.words) or self._stream._owed is not None  # type: ignore[attr-defined]
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(5):
@@ -111,18 +125,21 @@ async def test_words_come_from_the_stream_and_no_recording_is_asked(pretend: Cal
 @pytest.mark.parametrize("fault", ["refused", "hangs", "cut"])
 @pytest.mark.parametrize("with_recordings", [True, False], ids=["recordings", "no-recordings"])
 async def test_no_word_is_lost_and_none_told_twice_where_a_stream_fails(
-    pretend: Callable[[str], Any], fault: str, with_recordings: bool
+    pretend: Callable[[str], Any], fault: str, with_recordings: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live = pretend("streaming")
     recordings = pretend("recordings") if with_recordings else None
     live.fault = fault
+    if not with_recordings:
+        monkeypatch.setattr(voice.ears, "STREAM_PATIENCE", 5 * PATIENCE)  # for the next stream to come
     async with hearing(live, recordings) as heard:
         heard.begin("my favorite ")
         await asyncio.sleep(0)
         heard.begin("color ")
-        if not with_recordings:
-            asyncio.get_running_loop().call_later(PATIENCE / 2, setattr, live, "fault", "")
         heard.say("is blue")
+        if not with_recordings:
+            await until(lambda: live.streams and heard.is_owed)
+            live.fault = ""
         await heard.until(lambda: heard.words)
         live.fault = ""
         heard.say("hello")
@@ -174,3 +191,36 @@ async def test_what_nobody_understands_is_one_error_and_the_next_words_are_heard
         await heard.while_nothing_comes()
     assert heard.words == ["again"]
     assert len(heard.errors) == 1
+
+
+async def test_who_begins_to_speak_while_a_stream_is_tried_gets_the_next_one_at_once(
+    pretend: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voice.ears, "_PAUSE", 60.0)
+    live = pretend("streaming")
+    live.fault = "refused late"
+    async with hearing(live, None) as heard:
+        heard.begin("again")
+        await until(lambda: live.streams and heard.is_noticed)
+        live.fault = ""
+        live.decided.set()
+        await until(lambda: live.streams == 2)
+        heard.end()
+        await heard.until(lambda: heard.words)
+    assert (heard.words, heard.errors) == (["again"], [])
+
+
+async def test_a_word_that_a_stream_does_not_tell_which_came_after_a_refused_one_is_an_error(
+    pretend: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voice.ears, "_SPEECH", 60.0)  # nobody says so much
+    live = pretend("streaming")
+    live.fault = "refused"
+    async with hearing(live, None) as heard:
+        await until(lambda: live.streams)
+        live.fault = "hangs"
+        await until(lambda: live.streams > 1)
+        heard.say("hello")
+        await heard.until(lambda: heard.errors)
+        await heard.while_nothing_comes()
+    assert (heard.words, len(heard.errors)) == ([], 1)

@@ -43,6 +43,8 @@ class STT(stt.STT):
             raise ValueError("PRETEND_API_KEY is not set")
         self.model_name, self.language = model, language
         self.fault = self.recording_fault = ""
+        self.decided = asyncio.Event()
+        """Until then a stream that is "refused late" is not refused."""
         self.streams = self.recordings = 0
         made.append(self)
 
@@ -64,7 +66,10 @@ class _Stream(stt.RecognizeStream):
     async def _run(self) -> None:
         ears: Any = self._stt
         frames: list[rtc.AudioFrame] = []
-        if ears.fault == "refused":
+        fault: str = ears.fault
+        if fault == "refused late":
+            await ears.decided.wait()
+        if fault.startswith("refused"):
             await _suffer("refused")
         async for frame in self._input_ch:
             if not isinstance(frame, rtc.AudioFrame):
