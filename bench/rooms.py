@@ -23,8 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from offline.speech.mouth import RATE as TTS_RATE
 from tests.rooms.person import LOUD, QUIET_SECONDS, RATE, Person, from_wav
 from tests.stack.livekit_server import LiveKitServer, Unavailable, obtain
 from tests.stack.worker import ROOT, Worker
+from tests.voice.loopback import Loopback
 
 HELD = {"greeting_s": 0.8, "answer_s": 0.8, "cpu_s": 0.85, "pss_mb": 0.6}
 BARE = "bare"
@@ -54,22 +54,16 @@ _IDLE = 0.05
 # -- models of known speed
 
 
-@asynccontextmanager
-async def models() -> AsyncGenerator[str]:
-    """A server that speaks OpenAI's protocol, and the URL of it."""
-    app = web.Application()
-    app.router.add_post("/v1/audio/transcriptions", _understand)
-    app.router.add_post("/v1/chat/completions", _think)
-    app.router.add_post("/v1/audio/speech", _speak)
-    app.router.add_get("/v1/models", _names)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+def models() -> Loopback:
+    """A server that speaks OpenAI's protocol."""
+    return Loopback(
+        [
+            web.post("/v1/audio/transcriptions", _understand),
+            web.post("/v1/chat/completions", _think),
+            web.post("/v1/audio/speech", _speak),
+            web.get("/v1/models", _names),
+        ]
+    )
 
 
 async def _names(_: web.Request) -> web.Response:
@@ -134,7 +128,8 @@ async def call(server: LiveKitServer, worker: Worker) -> Called:
         answer = await _first_sound(person, heard) - ended
         await _quiet(person)
         # of those that waited for a call the one that has worked most
-        job = max(before, key=lambda process: _cpu_by_process(worker).get(process, 0.0) - before[process])
+        now = _cpu_by_process(worker)
+        job = max(before, key=lambda process: now.get(process, 0.0) - before[process])
         memory = job.memory_full_info().pss / 1e6
     return Called(greeting, answer, await _calm(worker) - cpu, memory)
 
@@ -185,7 +180,8 @@ async def measured(calls: int) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(LiveKitServer(executable, folder))
-        async with models() as url:
+        async with models() as served:
+            url = served.base_url
             workers = {
                 "ours": Worker(server, url, folder / "home", folder / "ours.log"),
                 "bare": Worker(

@@ -50,9 +50,9 @@ from livekit.agents import Agent, AgentSession, ConversationItemAddedEvent, Turn
 from livekit.agents.vad import VAD
 
 from memory.language.utterances import unfinished
-from tests.room.models import ScriptedLLM
+from tests.room.models import ScriptedLLM, ScriptedTTS
 from tests.voice import clock
-from tests.voice.people import PEOPLE, KnowingEars, Loudspeaker, Microphone, Mouth, Sentence, sentences
+from tests.voice.people import PEOPLE, KnowingEars, Loudspeaker, Microphone, Sentence, sentences
 from voice.session import prepare
 from voice.turn_taking import turn_taking
 
@@ -143,7 +143,7 @@ async def say(case: Case, vad: VAD) -> Outcome:
         vad=vad,
         stt=ears,
         llm=ScriptedLLM(lambda request: f"You said {request.words}."),
-        tts=Mouth(1.0),
+        tts=ScriptedTTS(1.0),
         turn_handling=turn_handling,
         aec_warmup_duration=None,
     )

@@ -121,7 +121,6 @@ class _Standing(NamedTuple):
     alike: NDArray[np.float32]
     """How much the word there is like the one that was asked for."""
     worth: NDArray[np.float32]
-    size: int
 
 
 class SearchIndex(Generic[K]):
@@ -253,8 +252,8 @@ class SearchIndex(Generic[K]):
         standing = [found for word in asked if (found := self._standing(word))]
         if not standing:
             return around, sessions
-        packed, alike, worth, sizes = zip(*standing, strict=True)
-        words = np.repeat(np.arange(len(standing)), sizes)
+        packed, alike, worth = zip(*standing, strict=True)
+        words = np.repeat(np.arange(len(standing)), [len(one) for one in packed])
         posted = np.concatenate(packed)
         slots, counts = posted >> _COUNT_BITS, (posted & _MOST).astype(np.float32)
         alike, worth = np.concatenate(alike), np.concatenate(worth)
@@ -298,7 +297,7 @@ class SearchIndex(Generic[K]):
         sizes = [len(one) for one in postings]
         alike = np.repeat(np.array([alike for _, alike in like], np.float32), sizes)
         worth = np.repeat(np.array([_rarity(size, len(self._slots)) for size in sizes], np.float32), sizes)
-        return _Standing(np.concatenate(postings), alike, worth, sum(sizes))
+        return _Standing(np.concatenate(postings), alike, worth)
 
     def _covered(self, asked: list[str], around: NDArray[np.float32]) -> float:
         """How much of what was asked anybody said in these words, from 0 to 1."""

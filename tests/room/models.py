@@ -229,9 +229,10 @@ class _LLMStream(llm.LLMStream):
 
 
 class ScriptedTTS(tts.TTS):
-    """Twenty milliseconds of sound for any text."""
+    """So many seconds of sound for any text."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.seconds = seconds
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
 
     def synthesize(
@@ -242,10 +243,11 @@ class ScriptedTTS(tts.TTS):
 
 class _Chunks(tts.ChunkedStream):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        assert isinstance(self._tts, ScriptedTTS)
         output_emitter.initialize(
             request_id=uuid.uuid4().hex, sample_rate=SAMPLE_RATE, num_channels=1, mime_type="audio/pcm"
         )
-        output_emitter.push(b"\1\0" * (SAMPLE_RATE // 50))
+        output_emitter.push(b"\1\0" * int(SAMPLE_RATE * self._tts.seconds))
         output_emitter.flush()
 
 

@@ -107,6 +107,15 @@ class Product:
         await until(lambda: self.requests(room), "the greeting")
         await self.answered(room)
 
+    async def all_greeted(self, worker: Worker, room: EdgeRoom, first: str, *others: str) -> None:
+        """A job in this room with several people, each of whom comes when those before were greeted."""
+        room.join(first)
+        await worker.job(room.name)
+        await until(lambda: self.transcript(first), f"{first}'s greeting")
+        for person in others:
+            room.join(person)
+            await until(lambda: self.transcript(person), f"{person}'s greeting")  # noqa: B023
+
     async def answered(self, room: EdgeRoom) -> None:
         await until(lambda: self.sessions[room.name].quiet, "the agent to have finished")
 

@@ -78,12 +78,8 @@ async def test_who_goes_on_before_it_is_heard_stays(product: Product, room: Edge
 
 async def test_of_several_people_each_has_a_goodbye_of_their_own(product: Product, room: EdgeRoom) -> None:
     product.set(room=RoomSettings.model_validate({"room_policy": "everyone", "reconnect_grace": 0}))
-    room.join(ALICE)
     async with working(product.server) as worker:
-        await worker.job(room.name)
-        await until(lambda: product.transcript(ALICE), "alice's greeting")
-        room.join(BOB)
-        await until(lambda: product.transcript(BOB), "bob's greeting")
+        await product.all_greeted(worker, room, ALICE, BOB)
         room.text(BOB, "bye")
         await until(lambda: product.endings(BOB) == ["goodbye"], "bob's call to end")
         room.text(ALICE, "I live in Oslo.")

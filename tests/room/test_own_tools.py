@@ -58,12 +58,8 @@ def told(badge: str, person: str) -> str:
 
 async def test_two_people_in_one_room_have_tools_of_their_own(product: Product, room: EdgeRoom) -> None:
     product.set(room=RoomSettings.model_validate({"room_policy": "everyone", "reconnect_grace": 0}))
-    room.join(ALICE)
     async with working(product.server) as worker:
-        await worker.job(room.name)
-        await until(lambda: product.transcript(ALICE), "alice's greeting")
-        room.join(BOB)
-        await until(lambda: product.transcript(BOB), "bob's greeting")
+        await product.all_greeted(worker, room, ALICE, BOB)
         room.text(ALICE, "keep red lobby")
         room.text(BOB, "keep blue lobby")
         for person, badge in ((ALICE, "red"), (BOB, "blue")):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from aiohttp import WSMsgType, web
+
+from tests.voice.loopback import Loopback
 
 Fault = Literal["", "refused", "hangs", "garbage", "empty", "cut"]
 _SOUND = b"\1\0" * 2400
 
 
-class Gateway:
+class Gateway(Loopback):
     """The servers while an `async with` block runs. What they hear is the next of `words`, whatever is said."""
 
     def __init__(self) -> None:
@@ -21,9 +23,7 @@ class Gateway:
         self.faults: dict[str, Fault] = {}
         """By part: ears, mind, mouth."""
         self.asked: list[str] = []
-        self.base_url = ""
-        app = web.Application()
-        app.add_routes(
+        super().__init__(
             [
                 web.get("/v1/realtime", self._openai_ears),
                 web.post("/v1/audio/transcriptions", self._recordings),
@@ -33,16 +33,6 @@ class Gateway:
                 web.get("/v1/tts", self._inference_mouth),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
 
     # -- OpenAI's
 

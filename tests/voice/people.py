@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr, stt, tts, utils
+from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr, stt, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.voice import io
 from numpy.typing import NDArray
@@ -213,24 +213,3 @@ class KnowingEars(stt.STT[Any]):
         words = [word for word in self._said.words if self._told < (word.start + word.end) / 2 <= until]
         self._told = until
         return " ".join(word.text for word in words)
-
-
-class Mouth(tts.TTS):
-    """So many seconds of sound for any text."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=24_000, num_channels=1)
-        self.seconds = seconds
-
-    def synthesize(
-        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> tts.ChunkedStream:
-        return _Sound(tts=self, input_text=text, conn_options=conn_options)
-
-
-class _Sound(tts.ChunkedStream):
-    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        assert isinstance(self._tts, Mouth)
-        output_emitter.initialize(request_id="sound", sample_rate=24_000, num_channels=1, mime_type="audio/pcm")
-        output_emitter.push(b"\1\0" * int(24_000 * self._tts.seconds))
-        output_emitter.flush()

@@ -12,10 +12,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from aiohttp import WSMsgType, web
+
+from tests.voice.loopback import Loopback
 
 Fault = Literal[
     "", "refused", "closed at once", "ids refused",
@@ -49,7 +51,7 @@ class _Refused(Exception):
         self.code = code
 
 
-class RealtimeServer:
+class RealtimeServer(Loopback):
     """The server while an `async with` block runs."""
 
     def __init__(self) -> None:
@@ -69,7 +71,6 @@ class RealtimeServer:
         """Every event of every connection, but sound."""
         self.refusals: list[str] = []
         """What clients did that the protocol does not allow."""
-        self.base_url = ""
         self._ids = itertools.count()
         self._speaking = ""
         """The id of what a person is saying."""
@@ -77,19 +78,11 @@ class RealtimeServer:
         """How long, in seconds, they have not gone on."""
         self._open: list[web.WebSocketResponse] = []
         self._response: asyncio.Task[None] | None = None
-        app = web.Application()
-        app.add_routes([web.get("/v1/realtime", self._connected)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
-        return self
+        super().__init__([web.get("/v1/realtime", self._connected)])
 
     async def __aexit__(self, *_: object) -> None:
         await self.cut()
-        await self._runner.cleanup()
+        await super().__aexit__()
 
     @property
     def said(self) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from call.services import Services, Settings
 from memory.manager import MemoryManager
 from memory.settings import MemorySettings
 from memory.stores.sqlite import SqliteStore
-from tests.room.edge import Edge, EdgeRoom, edge
+from tests.room.edge import Edge, EdgeRoom
 from tests.room.models import ScriptedVAD, spoken
 from tests.room.worker import until, working
 from tests.voice.gateway import Gateway
@@ -58,12 +58,6 @@ def speech_is_short_and_no_echo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voice.ears, "_SPEECH", 0.0)  # what `spoken` says is said at once
     monkeypatch.setattr(voice.ears, "LONGEST_RECOGNITION", 4.0)
     monkeypatch.setattr(voice.session, "AgentSession", partial(AgentSession, aec_warmup_duration=None))
-
-
-@pytest.fixture
-def server() -> Iterator[Edge]:
-    with edge() as server:
-        yield server
 
 
 @pytest.fixture

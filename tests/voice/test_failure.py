@@ -7,7 +7,7 @@ offline voice, told to fail.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -19,18 +19,12 @@ from call.services import Services, Settings
 from memory.manager import MemoryManager
 from memory.stores.sqlite import SqliteStore
 from offline.api.server import OfflineServer
-from tests.room.edge import Edge, EdgeRoom, edge
+from tests.room.edge import Edge, EdgeRoom
 from tests.room.worker import until, working
 from voice.failure import APOLOGY, HOLD_ON
 from voice.settings import VoiceSettings
 
 ALICE = "alice@example.com"
-
-
-@pytest.fixture
-def server() -> Iterator[Edge]:
-    with edge() as server:
-        yield server
 
 
 @pytest.fixture

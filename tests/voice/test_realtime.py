@@ -16,7 +16,7 @@ from livekit.agents import Agent, AgentSession, CloseEvent, io
 
 from tests.voice.realtime_server import Fault, RealtimeServer
 from voice.failure import APOLOGY
-from voice.realtime.recovery import FAREWELL
+from voice.phrases import ENGLISH
 from voice.session import Prepared, Voice, prepare
 from voice.settings import VoiceSettings
 
@@ -138,7 +138,7 @@ async def test_an_error_that_the_session_does_not_survive_ends_the_call_with_wor
         await answered(voice.session, screen)
         server.fault = "quota"
         voice.session.generate_reply(user_input="hello")
-        await until(lambda: FAREWELL in screen.text, 3)
+        await until(lambda: ENGLISH.farewell in screen.text, 3)
         voice.session.generate_reply(user_input="are you there")  # it raises nothing
         await asyncio.wait_for(voice.given_up(), 3)
         assert not closed
@@ -152,7 +152,7 @@ async def test_a_server_that_closes_what_it_accepts_is_not_asked_for_ever(
     async with talking(server, prepared) as (voice, screen):
         await until(lambda: APOLOGY in screen.text, 3)
         await asyncio.wait_for(voice.given_up(), 15)
-        assert FAREWELL in screen.text
+        assert ENGLISH.farewell in screen.text
         assert server.connections <= 25
 
 

@@ -24,9 +24,9 @@ from livekit.agents import (
 from livekit.agents.voice.turn import _StreamingTurnDetector, _StreamingTurnDetectorStream
 
 from memory.language.utterances import unfinished
-from tests.room.models import ScriptedLLM, ScriptedSTT, ScriptedVAD, spoken
+from tests.room.models import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD, spoken
 from tests.room.worker import until
-from tests.voice.people import KnowingEars, Loudspeaker, Microphone, Mouth, Sentence, sentences
+from tests.voice.people import KnowingEars, Loudspeaker, Microphone, Sentence, sentences
 from voice.hearing import PatientEars, Words
 from voice.session import AEC_WARMUP, prepare
 from voice.settings import TurnDetection, VoiceNotConfigured
@@ -384,7 +384,7 @@ async def talking(
         vad=vad,
         stt=ears,
         llm=ScriptedLLM(lambda request: f"You said {request.words}."),
-        tts=Mouth(answer),
+        tts=ScriptedTTS(answer),
         turn_handling=handling,
         aec_warmup_duration=AEC_WARMUP,
     )

@@ -25,12 +25,9 @@ from livekit.agents.voice import SpeechHandle
 
 from voice.ears import STT_PATIENCE
 from voice.failure import Apology, log_failure
-from voice.phrases import ENGLISH
 from voice.realtime.model import PatientRealtimeModel
 
 log = logging.getLogger("rapport.voice")
-
-FAREWELL = ENGLISH.farewell
 
 # Failures belong to one outage where at most so many seconds lie between them: a connect that times out, and the
 # pause.

@@ -79,6 +79,7 @@ _STEMS_OF_NUMBERS = tuple(
     マイナンバー パスポート 口座 カード 身份证 护照 護照 银行 卡号 信用卡 आधार खाता कार्ड पासपोर्ट पैन رقم القومي id
     """.split()
 )
+_STEMS = _STEMS_OF_PASSWORDS + _STEMS_OF_NUMBERS
 _FEWEST = 2
 """No code and no number that is known by its name has fewer digits."""
 _AROUND = 160
@@ -177,7 +178,7 @@ _END = re.compile(r"(?:です|だよ?|でした)?[\s.,;:!?。！？]*$")
 def named_secrets(text: str, digits: int) -> Iterator[Span]:
     """Where in a text of so many digits the values stand."""
     low = text.casefold()
-    stems = _STEMS_OF_PASSWORDS if digits < _FEWEST else (*_STEMS_OF_PASSWORDS, *_STEMS_OF_NUMBERS)
+    stems = _STEMS_OF_PASSWORDS if digits < _FEWEST else _STEMS
     if not any(map(low.__contains__, stems)):
         return
     for name in _NAME.finditer(text):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,12 +20,6 @@ TURNS = [
     Turn("item_2", "assistant", "Your diagnosis code is H 42.", NOON + timedelta(seconds=1)),
     Turn("item_3", "user", "What is the weather like?", NOON + timedelta(seconds=2)),
 ]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[RealtimeServer]:
-    async with RealtimeServer() as server:
-        yield server
 
 
 @pytest.mark.parametrize("everything", [False, True])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,12 +19,6 @@ from tests.voice.test_realtime import until
 TEA = Turn("item_1", "user", "I like tea.", NOON)
 ANSWER = Turn("item_2", "assistant", "So do I.", NOON + timedelta(seconds=1))
 ASKED = Turn("item_3", "user", "Please forget everything about me.", NOON + timedelta(seconds=2))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[RealtimeServer]:
-    async with RealtimeServer() as server:
-        yield server
 
 
 def calling(server: RealtimeServer, confirmation: str) -> Callable[[], str | Call]:
