@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -163,7 +164,10 @@ def test_the_server_listens_on_loopback_only_and_is_gone_afterwards(tmp_path: Pa
 
 def listening(pid: int) -> set[tuple[str, int]]:
     """The address and port of every socket that this process listens or receives on."""
-    sockets = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    sockets = set[str]()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile, and listens on nothing
+            sockets.add(str(file.readlink()))
     found: set[tuple[str, int]] = set()
     for table, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
