@@ -115,12 +115,14 @@ class _Speaker:
 
 
 class _Standing(NamedTuple):
-    """Where a word stands, by postings, of which words that look like one may have several for one slot."""
+    """Where one word stands, by postings: one that was asked for, or that looks like it."""
 
+    asked: int
+    """The place of the one that was asked for among the others."""
     packed: NDArray[np.int64]
-    alike: NDArray[np.float32]
-    """How much the word there is like the one that was asked for."""
-    worth: NDArray[np.float32]
+    alike: float
+    """How much it is like the one that was asked for."""
+    worth: float
 
 
 class SearchIndex(Generic[K]):
@@ -226,7 +228,7 @@ class SearchIndex(Generic[K]):
         asked = list(dict.fromkeys(words(query)))
         around, sessions = self._scores(asked)
         meaning = None if vector is None else self._by_meaning(vector)
-        found = np.flatnonzero(around if meaning is None else (around > 0) | (meaning >= _NEAR))
+        found = np.flatnonzero((around > 0) if meaning is None else (around > 0) | (meaning >= _NEAR))
         scores = (
             around[found]
             + _SESSION * sessions[_view(self._session)[found]]
@@ -249,20 +251,21 @@ class SearchIndex(Generic[K]):
         """
         around = np.zeros(len(self._lengths), np.float32)
         sessions = np.zeros(len(self._session_lengths), np.float32)
-        standing = [found for word in asked if (found := self._standing(word))]
-        if not standing:
+        if not (standing := self._standing(asked)):
             return around, sessions
-        packed, alike, worth = zip(*standing, strict=True)
-        words = np.repeat(np.arange(len(standing)), [len(one) for one in packed])
+        packed = [one.packed for one in standing]
+        sizes = [len(one) for one in packed]
         posted = np.concatenate(packed)
         slots, counts = posted >> _COUNT_BITS, (posted & _MOST).astype(np.float32)
-        alike, worth = np.concatenate(alike), np.concatenate(worth)
+        words = np.repeat(np.array([one.asked for one in standing]), sizes)
+        alike = np.repeat(np.array([one.alike for one in standing], np.float32), sizes)
+        worth = np.repeat(np.array([one.worth for one in standing], np.float32), sizes)
         lengths, mean = _view(self._lengths), self._length / len(self._slots)
         own = _bm25(counts, _norms(lengths[slots], mean), alike * worth)
         around = self._reached(words, slots, own)
         places = words * len(sessions) + _view(self._session)[slots]
-        in_session = np.bincount(places, counts * alike, len(standing) * len(sessions)).astype(np.float32)
-        having = np.flatnonzero(in_session)
+        in_session = np.bincount(places, counts * alike).astype(np.float32)
+        having = np.flatnonzero(in_session > 0)  # of booleans they are found in a fifth of the time
         words, numbers = np.divmod(having, len(sessions))
         worth = np.array([_rarity(n, self._living_sessions) for n in np.bincount(words).tolist()], np.float32)[words]
         norms = _norms(_view(self._session_lengths)[numbers], self._length / self._living_sessions)
@@ -289,15 +292,14 @@ class SearchIndex(Generic[K]):
         reached[:, _NOBODY] = 0
         return reached.sum(axis=0)
 
-    def _standing(self, word: str) -> _Standing | None:
-        """Where a word stands; one that nobody said stands where those do that look like it, as far as they do."""
-        if not (like := [(word, 1.0)] if word in self._postings else self._spelling.like(word)):
-            return None
-        postings = [_view(self._postings[known]) for known, _ in like]
-        sizes = [len(one) for one in postings]
-        alike = np.repeat(np.array([alike for _, alike in like], np.float32), sizes)
-        worth = np.repeat(np.array([_rarity(size, len(self._slots)) for size in sizes], np.float32), sizes)
-        return _Standing(np.concatenate(postings), alike, worth)
+    def _standing(self, asked: list[str]) -> list[_Standing]:
+        """Where the words stand; one that nobody said stands where those do that look like it, as far as they do."""
+        standing: list[_Standing] = []
+        for n, word in enumerate(asked):
+            like = [(word, 1.0)] if word in self._postings else self._spelling.like(word)
+            found = ((_view(self._postings[known]), alike) for known, alike in like)
+            standing += (_Standing(n, at, alike, _rarity(len(at), len(self._slots))) for at, alike in found)
+        return standing
 
     def _covered(self, asked: list[str], around: NDArray[np.float32]) -> float:
         """How much of what was asked anybody said in these words, from 0 to 1."""

@@ -55,13 +55,13 @@ class Spelling:
         if not _is_spelt(word):
             return []
         grams = _trigrams(word)
-        having = [self._having[gram] for gram in grams if gram in self._having]
-        if not having:
-            return []
-        shared = np.bincount(np.concatenate(having))
-        sizes = np.frombuffer(self._sizes, self._sizes.typecode)[: len(shared)]
-        alike = 2 * shared / (sizes + len(grams))
-        return [(self._words[number], float(alike[number])) for number in np.flatnonzero(alike >= _ALIKE)]
+        having = b"".join(self._having[gram] for gram in grams if gram in self._having)
+        shared = np.bincount(np.frombuffer(having, self._sizes.typecode))
+        # no word has fewer trigrams than it shares: most are too far from this one, whatever their size
+        near = np.flatnonzero(shared * (2 - _ALIKE) >= _ALIKE * len(grams))
+        sizes = np.frombuffer(self._sizes, self._sizes.typecode)[near] if len(near) else near
+        alike = 2 * shared[near] / (sizes + len(grams))
+        return [(self._words[n], how) for n, how in zip(near.tolist(), alike.tolist(), strict=True) if how >= _ALIKE]
 
 
 def _is_spelt(word: str) -> bool:
