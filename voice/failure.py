@@ -7,10 +7,12 @@ nothing at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import enum
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from livekit import rtc
@@ -104,42 +106,28 @@ class Apology:
     ) -> AsyncGenerator[rtc.AudioFrame]:
         """Words as sound. Where sound is late, what takes longer is said before it, once: `session.say` would queue
         behind the very reply that is late."""
-        given = asyncio.Event()
         heard_until = 0.0
+        patience = TTS_PATIENCE
 
         async def noted() -> AsyncIterator[str]:
             nonlocal heard_until
             async for word in words:
                 heard_until = max(heard_until, time.monotonic())
-                given.set()
                 yield word
 
-        sounds = aiter(mouth(noted()))
-        waiting, beginning = asyncio.ensure_future(anext(sounds, None)), asyncio.create_task(given.wait())
-        patience = TTS_PATIENCE
-        try:
-            await asyncio.wait({waiting, beginning}, return_when=asyncio.FIRST_COMPLETED)
-            while True:
-                await asyncio.wait({waiting}, timeout=max(0.0, heard_until + patience - time.monotonic()))
-                if waiting.done():
-                    sound = waiting.result()
-                    if sound is None:
-                        return
-                    waiting = asyncio.ensure_future(anext(sounds, None))
-                elif time.monotonic() < heard_until + patience:
-                    continue  # more words were given meanwhile
-                elif patience == TTS_PATIENCE:
-                    patience = LONGEST_WAIT
-                    sound = rtc.combine_audio_frames(list(self._meanwhile))
-                else:
+        def due() -> float:
+            return (heard_until or time.monotonic()) + patience
+
+        async with contextlib.aclosing(_told_when_late(mouth(noted()), due)) as sounds:
+            async for sound in sounds:
+                if sound is None and patience == LONGEST_WAIT:
                     self.say()
                     return
+                if sound is None:
+                    patience = LONGEST_WAIT
+                    sound = rtc.combine_audio_frames(list(self._meanwhile))  # noqa: PLW2901
                 heard_until = max(heard_until, time.monotonic()) + sound.duration
                 yield sound
-        finally:
-            await aio.cancel_and_wait(waiting, beginning)
-            if isinstance(sounds, AsyncGenerator):
-                await sounds.aclose()
 
     def on_error(self, event: ErrorEvent) -> None:
         """Tell of a model's failure, unless it is being tried again."""
@@ -182,36 +170,78 @@ async def patiently(
 
     A server that answers 200 with a web page looks like a model that has nothing to say: no error comes.
     """
-    chunks = aiter(reply)
     said_anything = False
-    waiting = asyncio.ensure_future(anext(chunks, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=LONGEST_WAIT if said_anything else TTS_PATIENCE)
-            if not done and said_anything:
-                on_nothing()
-                break
-            if not done:
-                said_anything = True
-                yield hold_on
-                yield FlushSentinel()  # else the words wait for the sentence to end
-                continue
-            try:
-                chunk = waiting.result()
-            except APIStatusError as error:
-                if not is_refusal(error):
-                    raise
-                break  # it says nothing
-            if chunk is None:
-                break
-            said_anything = said_anything or _says_something(chunk)
-            waiting = asyncio.ensure_future(anext(chunks, None))
-            yield chunk
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+    asked_at = time.monotonic()
+
+    def due() -> float:
+        return asked_at + (LONGEST_WAIT if said_anything else TTS_PATIENCE)
+
+    async with contextlib.aclosing(_told_when_late(reply, due)) as chunks:
+        try:
+            async for chunk in chunks:
+                if chunk is None and said_anything:
+                    on_nothing()
+                    return
+                if chunk is None:
+                    said_anything = True
+                    yield hold_on
+                    yield FlushSentinel()  # else the words wait for the sentence to end
+                else:
+                    said_anything = said_anything or _says_something(chunk)
+                    yield chunk
+                asked_at = time.monotonic()
+        except APIStatusError as error:
+            if not is_refusal(error):
+                raise
     if not said_anything:
         on_nothing()
+
+
+_T = TypeVar("_T")
+
+
+async def _told_when_late(items: AsyncIterable[_T], due: Callable[[], float]) -> AsyncGenerator[_T | None]:
+    """The items; before one that has not come when it is `due`, in seconds of `time.monotonic`, None. While an item is
+    in the caller's hands nothing is late."""
+    loop = asyncio.get_running_loop()
+    come = asyncio.Queue[_T | None | _End]()
+    timer: asyncio.TimerHandle | None = None
+    waiting = False
+
+    async def pass_on() -> None:
+        async for item in items:
+            come.put_nowait(item)
+
+    def look() -> None:
+        nonlocal timer
+        timer = None
+        if waiting and (left := due() - time.monotonic()) > 0:
+            timer = loop.call_later(left, look)
+        elif waiting:
+            come.put_nowait(None)
+
+    passing = asyncio.create_task(pass_on())
+    passing.add_done_callback(lambda _: come.put_nowait(_End.END))
+    try:
+        while True:
+            waiting = True
+            timer = timer or loop.call_later(due() - time.monotonic(), look)
+            item = await come.get()
+            waiting = False
+            if item is _End.END:
+                break
+            yield item
+        passing.result()
+    finally:
+        if timer:
+            timer.cancel()
+        await aio.cancel_and_wait(passing)
+
+
+class _End(enum.Enum):
+    """Nothing more comes."""
+
+    END = enum.auto()
 
 
 def is_refusal(error: object) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
+from typing import Literal, Protocol
 
 from livekit.agents import APIStatusError, llm
 from livekit.agents.types import FlushSentinel
@@ -255,6 +255,8 @@ class _Person:
 
     words: list[str]
     ids: set[str] = field(default_factory=set[str])
+    message: llm.ChatMessage | None = None
+    """What it is as it stands: to make another one takes longer than all else that is done with it."""
 
     @property
     def messages(self) -> int:
@@ -265,7 +267,7 @@ class _Person:
         return "\n\n".join(filter(None, self.words))
 
     def items(self, name: str) -> list[llm.ChatItem]:
-        return [llm.ChatMessage(id=name, role="user", content=[self.text])]
+        return [_message(self.message, name, "user", self.text)]
 
 
 @dataclass
@@ -277,6 +279,8 @@ class _Agent:
         default_factory=list[tuple[llm.FunctionCall, llm.FunctionCallOutput]]
     )
     ids: set[str] = field(default_factory=set[str])
+    message: llm.ChatMessage | None = None
+    """As of the person."""
 
     @property
     def messages(self) -> int:
@@ -288,7 +292,9 @@ class _Agent:
 
     def items(self, name: str) -> list[llm.ChatItem]:
         words = "\n\n".join(self.words)
-        said = [llm.ChatMessage(id=name, role="assistant", content=[words])] if words else []
+        # with calls, it is one message with them by its name
+        sole = None if self.calls else self.message
+        said = [_message(sole, name, "assistant", words)] if words else []
         # one group is one message, whatever their ids are
         calls = [call.model_copy(update={"group_id": name}) for call, _ in self.calls]
         share = _LONGEST_BEFORE // max(1, len(self.calls))
@@ -324,8 +330,14 @@ def _steps(items: Sequence[llm.ChatItem], last: str) -> list[_Step]:
 
 def _said(message: llm.ChatMessage, words: str) -> _Step:
     if message.role == "assistant":
-        return _Agent([words], ids={message.id})
-    return _Person([words if message.role == "user" else _INSTRUCTIONS.format(words)], {message.id})
+        return _Agent([words], ids={message.id}, message=message)
+    return _Person([words if message.role == "user" else _INSTRUCTIONS.format(words)], {message.id}, message)
+
+
+def _message(there: llm.ChatMessage | None, name: str, role: Literal["user", "assistant"], text: str) -> llm.ChatItem:
+    if there and there.role == role and there.content == [text]:
+        return there
+    return llm.ChatMessage(id=name, role=role, content=[text])
 
 
 def _joined(steps: Sequence[_Step]) -> list[_Step]:
