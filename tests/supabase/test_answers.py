@@ -250,8 +250,8 @@ async def test_a_caller_who_gives_up_leaves_nothing_open() -> None:
 
 
 async def test_no_more_connections_than_one_loop_has_use_for_and_waiting_for_one_is_not_taken_for_a_dead_one() -> None:
-    async with answering(Late(0.05, MEMORIES)) as server:
-        store = store_at(server.url, first_try=0.4)
+    async with answering(Late(0.1, MEMORIES)) as server:  # the last one waits for longer than a first try may take
+        store = store_at(server.url, first_try=1.0)
         await store.memories(ALICE)
         await asyncio.gather(*(store.memories(ALICE) for _ in range(100)))
         assert server.most <= CONNECTIONS
