@@ -68,7 +68,7 @@ log = logging.getLogger("rapport")
 _PRELOAD = """
     livekit.plugins.openai livekit.plugins.silero anyio._backends._asyncio anyio._core._sockets
     anyio._core._synchronization onnxruntime openai.lib.streaming.chat openai.pagination openai.resources.audio
-    openai.resources.chat openai.resources.models pydantic_settings
+    openai.resources.chat openai.resources.models pydantic_settings call.preload
     """.split()
 
 end_with_the_console()

@@ -56,7 +56,13 @@ def prepare(settings: VoiceSettings | None = None) -> Prepared:
     the settings' mode needs beside them."""
     if settings and settings.voice_mode == "realtime":
         prepare_protocol()
-    return Prepared(silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE), _certificates())
+    return Prepared(_vad(), _certificates())
+
+
+@cache
+def _vad() -> VAD:
+    """It runs on one thread, its caller's: processes that are forked afterwards share it."""
+    return silero.VAD.load(min_silence_duration=VAD_MIN_SILENCE)
 
 
 @cache
