@@ -150,8 +150,7 @@ SICKNESSES = {
     "people lost a grant": ("revoke execute on function public.forget(uuid, text, text) from voice_agent", None),
     "people got the worker's": ("grant execute on function public.purge(timestamptz) to voice_agent", None),
     "a migration is not in the ledger": (
-        "delete from supabase_migrations.schema_migrations where version = "
-        "(select max(version) from supabase_migrations.schema_migrations)",
+        "delete from rapport.migrations where version = (select max(version) from rapport.migrations)",
         "migrations",
     ),
 }
