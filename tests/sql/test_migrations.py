@@ -365,6 +365,26 @@ def test_a_ledger_of_an_old_cli_has_no_names(make: Make) -> None:
         assert migrate(database.dsn) == []
 
 
+# -- workers of an earlier release
+
+
+def test_what_an_earlier_release_calls_stays_as_it_called_it(make: Make, tmp_path: Path) -> None:
+    """By name, arguments and result: both are there during a rollout, and the earlier one alone after a rollback."""
+    database = make()
+    callable_now = (
+        "select proname, pg_get_function_arguments(oid), pg_get_function_result(oid) from pg_proc"
+        " where pronamespace = 'public'::regnamespace"
+    )
+    called: list[set[tuple[str, str, str]]] = []
+    for file in migrations():
+        (tmp_path / file.path.name).write_text(file.text())
+        migrate(database.dsn, tmp_path)
+        with database.owner() as owner:
+            called.append(set(owner.rows(callable_now)))
+
+    assert all(before <= called[-1] for before in called)
+
+
 # -- what goes wrong is said plainly
 
 
