@@ -108,37 +108,28 @@ def in_the_way(
     """What is there under names that the `wanted` among our `files` would take, and is not ours. Reads files alone.
 
     What an applied file made is ours. What has our name and no line in a ledger is ours where it is as in one of our
-    files: psql applied them. In a schema that is ours alone everything else is in the way too.
+    files: psql applied them. Schemas that we make have to be ours alone: everything else in them is in the way then.
     """
-    names = _Names(
-        made(files, schemas),
-        made((file for file in files if file not in wanted), schemas),
-        made(wanted, schemas),
-        {schemas.hidden, schemas.exposed} - {"public"},
-    )
+    before, new = made((file for file in files if file not in wanted), schemas), made(wanted, schemas)
+    ours_alone = {schemas.hidden, schemas.exposed} - {"public"} if "voice_agent" in new.roles else set[str]()
+    names = _Names(made(files, schemas), before, new, ours_alone)
     return [
         *_relations(names, there, schemas),
         *([] if adopt_profiles else _profiles(names, there)),
         *_functions(names, there),
         *(f"type {schema}.{name}" for schema, name in there.types if names.foreign((schema, name), _row_types)),
         *_policies_and_triggers(names, there, schemas),
-        *(f"role {role}" for role in there.roles if "voice_agent" in names.new.roles),
+        *(f"role {role}" for role in there.roles if "voice_agent" in new.roles),
     ]
 
 
 def _relations(names: _Names, there: There, schemas: Schemas) -> Iterator[str]:
     new = names.new
     for schema, name, kind, of, columns in there.relations:
-        relation = schema, name
-        index_of_theirs = of is not None and relation not in new.relations
-        if (
-            relation == (schemas.hidden, "migrations")
-            or index_of_theirs
-            or not names.foreign(relation, _relation_names)
-        ):
-            continue
-        is_table = kind in ("r", "p")
-        if not (
+        relation, is_table = (schema, name), kind in ("r", "p")
+        if relation == (schemas.hidden, "migrations") or (of is not None and relation not in new.relations):
+            continue  # our ledger; an index that goes with its table
+        if names.foreign(relation, lambda made: made.relations) and not (
             (relation in new.views and kind == "v")
             or (relation in new.indexes and of == new.indexes[relation])
             or (relation == _PROFILES_NAME and is_table)
@@ -168,10 +159,6 @@ def _policies_and_triggers(names: _Names, there: There, schemas: Schemas) -> Ite
     for schema, table, name, of in there.triggers:
         if of != schemas.hidden and (schema, table, name) in names.new.triggers - names.before.triggers:
             yield f"trigger {name} on {schema}.{table}"
-
-
-def _relation_names(made: Made) -> set[Name]:
-    return made.relations
 
 
 def _row_types(made: Made) -> set[Name]:
