@@ -31,7 +31,7 @@ class Project:
     """`rest` has the address and the keys, `dsn` is the database as its owner."""
 
     def __init__(self, schemas: Schemas = PUBLIC) -> None:
-        """In a schema of ones own there is an app beside ours, with tables of our names."""
+        """In a schema of one's own there is an app beside ours, with tables of our names."""
         needed(obtain)
         self.postgres = shared()
         self.schemas = schemas
@@ -80,9 +80,13 @@ class Project:
             database.execute(self.schemas.placed("truncate public.profiles, public.leases cascade").encode())
 
 
-@functools.cache
 def project(schema: str = "public") -> Project:
     """Skips the test that asks where the stack cannot be had."""
+    return _project(schema)
+
+
+@functools.cache
+def _project(schema: str) -> Project:
     made = Project(Schemas(schema))
     atexit.register(made.stop)
     return made
