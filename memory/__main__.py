@@ -30,7 +30,8 @@ from pydantic import ValidationError
 
 from identity import IdentityError, livekit_identity_to_uuid
 from memory.operate import doctor
-from memory.operate.migrate import MigrationError, migrate, pending
+from memory.operate.files import MIGRATIONS, MigrationError, Schemas
+from memory.operate.migrate import checked, export, migrate, release_ledger
 from memory.recall.redaction import forgetting, under
 from memory.records import Memory, SessionRecord
 from memory.sessions.forgetting import forget_stored
@@ -79,7 +80,7 @@ async def _answer(options: argparse.Namespace) -> Answer:
     if options.command == "doctor":
         return await _doctor(settings)
     if options.command == "migrate":
-        return _migrate(options, settings)
+        return _migrate(options, settings, Schemas(settings.rapport_schema))
     store = open_store(settings)
     try:
         return await options.does(options, store)
@@ -95,13 +96,33 @@ async def _doctor(settings: MemorySettings) -> Answer:
     return Answer(DONE if held else NOT_DONE, lines, {"checks": [asdict(check) for check in checks]})
 
 
-def _migrate(options: argparse.Namespace, settings: MemorySettings) -> Answer:
+def _migrate(options: argparse.Namespace, settings: MemorySettings, schemas: Schemas) -> Answer:
+    if options.export:
+        files = export(options.export, schemas=schemas)
+        return Answer(DONE, [f"written {name}" for name in files] or ["nothing to write"], {"written": files})
+    if options.show:
+        return _show(options.show, schemas)
     url = options.database_url or (settings.database_url.get_secret_value() if settings.database_url else None)
     if url is None:
         raise WrongQuestion("which database? Say --database-url, or set DATABASE_URL")
-    files, word = (pending(url), "would apply") if options.dry_run else (migrate(url), "applied")
-    lines = [f"{word} {name}" for name in files] or ["nothing to apply"]
-    return Answer(DONE, lines, {"applied" if not options.dry_run else "pending": files})
+    if options.release_ledger:
+        files = release_ledger(url, schemas=schemas)
+        return Answer(DONE, [f"released {name}" for name in files] or ["nothing to release"], {"released": files})
+    if options.dry_run:
+        files = checked(url, schemas=schemas, adopt_profiles=options.adopt_profiles)
+        word, found = "would apply", {"pending": files}
+    else:
+        files = migrate(url, schemas=schemas, ledger=options.ledger, adopt_profiles=options.adopt_profiles)
+        word, found = "applied", {"applied": files}
+    return Answer(DONE, [f"{word} {name}" for name in files] or ["nothing to apply"], found)
+
+
+def _show(names: list[str], schemas: Schemas) -> Answer:
+    """Files of `sql/` by their names in it, verify/ and rollback/ included."""
+    if unknown := [name for name in names if not (MIGRATIONS / name).is_file()]:
+        raise WrongQuestion(f"there is no sql/{unknown[0]}")
+    text = "\n".join(schemas.text(MIGRATIONS / name) for name in names)
+    return Answer(DONE, [text], {"sql": text})
 
 
 async def _list(options: argparse.Namespace, store: Store) -> Answer:
@@ -244,8 +265,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add("doctor", "is the store in order, and what has to be done if not")
     add("list", "what is remembered about a person", person, does=_list)
-    export = add("export", "everything that is kept of a person", person, does=_export)
-    export.add_argument("--output", type=Path, help="a file to write to; only its owner can read it")
+    whole = add("export", "everything that is kept of a person", person, does=_export)
+    whole.add_argument("--output", type=Path, help="a file to write to; only its owner can read it")
     add("import", "put an export back", person, does=_import).add_argument("file", type=Path)
     forget = add("forget", "forget memories, and every text of a person that tells them", person, does=_forget)
     forget.add_argument("names", nargs="+", metavar="CATEGORY:KEY", help="as `list` tells them")
@@ -256,7 +277,20 @@ def _parser() -> argparse.ArgumentParser:
     sessions.add_argument("--limit", type=_count, default=50, help="how many at most (default: 50)")
     apply = add("migrate", "apply the files of sql/ that are missing")
     apply.add_argument("--database-url", help="postgresql://… (default: DATABASE_URL)")
-    apply.add_argument("--dry-run", action="store_true", help="only say which")
+    how = apply.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="only say which, and whether anything is in the way")
+    how.add_argument("--export", type=Path, metavar="DIR", help="write the files into an app's own supabase/migrations")
+    how.add_argument("--show", nargs="+", metavar="FILE", help="print files of sql/ as they are for RAPPORT_SCHEMA")
+    how.add_argument("--release-ledger", action="store_true", help="take our lines out of the Supabase CLI's ledger")
+    apply.add_argument(
+        "--ledger",
+        choices=("rapport", "supabase"),
+        default="rapport",
+        help="write them down in our own ledger alone (the default), or for a Supabase CLI that has the files too",
+    )
+    apply.add_argument(
+        "--adopt-profiles", action="store_true", help="upgrade a table `profiles` that an app goes on filling"
+    )
     return parser
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory.stores.protocol import Store
 from memory.stores.sqlite import SqliteStore
-from memory.stores.supabase_keys import Access, StoreMisconfigured, access
+from memory.stores.supabase_keys import Access, StoreMisconfigured, access, schema_name
 
 _VECTORS = {"off": (), "local": ("memory.embedding.e5_preload",), "openai": ("openai.resources.embeddings",)}
 
@@ -30,6 +30,7 @@ class MemorySettings(BaseSettings):
     `supabase_jwt_secret` (HS256) or `supabase_signing_jwk` (a private ES256 or RS256 key, which comes first): signs a
     token for each person, and row-level security then holds for all that is done for them.
     `supabase_role`: the database role in these tokens.
+    `rapport_schema`: the schema of the project in which everything of ours is, where `public` is somebody else's.
     `database_url`: the database itself, for operators' commands alone.
     """
 
@@ -51,6 +52,7 @@ class MemorySettings(BaseSettings):
     supabase_signing_jwk: SecretStr | None = None
     supabase_jwt_secret: SecretStr | None = None
     supabase_role: str = "authenticated"
+    rapport_schema: Annotated[str, AfterValidator(schema_name)] = "public"
     database_url: SecretStr | None = None
 
     @property
@@ -70,7 +72,9 @@ class MemorySettings(BaseSettings):
 
     def supabase(self) -> Access | None:
         """The project, if one is named. Raises `StoreMisconfigured`."""
-        return access(url=self.supabase_url, keys=self.supabase_keys, role=self.supabase_role)
+        return access(
+            url=self.supabase_url, keys=self.supabase_keys, role=self.supabase_role, schema=self.rapport_schema
+        )
 
 
 def open_store(settings: MemorySettings) -> Store:

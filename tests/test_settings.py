@@ -95,6 +95,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "EMBEDDINGS": "off",
         "MEMORY_EXTRACTION": "llm",
         "RESUME_WINDOW": "7",
+        "RAPPORT_SCHEMA": "rapport_voice",
         "TRANSCRIPT_RETENTION_DAYS": "7",
         "MEMORY_DEADLINE": "0.7",
         "VOICE_MODE": "realtime",
@@ -107,7 +108,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
-        "INSTRUCTIONS_FILE": str(EXAMPLE),
+        "INSTRUCTIONS_FILE": str(EXAMPLE.with_name("Makefile")),
         "TOOL_DEADLINE": "7",
     }
     before = getattr(cls(), field)

@@ -41,9 +41,12 @@ class Device:
         assert process.stdin and process.stdout
         self._lines, self._events = process.stdin, process.stdout
 
+    def say(self, line: str) -> None:
+        self._lines.write(f"{line}\n".encode())
+
     async def ask(self, line: str) -> str:
         """What the agent says to it."""
-        self._lines.write(f"{line}\n".encode())
+        self.say(line)
         return (await self.event(lambda event: event["event"] == "agent", PATIENCE))["text"]
 
     async def event(self, wanted: Callable[[Event], bool], seconds: float) -> Event:

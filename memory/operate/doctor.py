@@ -10,9 +10,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from memory.operate.migrate import MigrationError, migrations, pending
+from memory.operate.files import MigrationError, Schemas, migrations
+from memory.operate.migrate import InTheWay, Ledgers, checked, ledgers
 from memory.settings import MemorySettings, open_store
 from memory.stores.protocol import StoreError
+from memory.stores.supabase_answers import SchemaNotExposed, exposing
 from memory.stores.supabase_keys import Access, StoreMisconfigured, public_key
 from memory.stores.supabase_tokens import SKEW_SECONDS
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MIGRATE = 'python -m memory migrate --database-url "$DATABASE_URL"'
 _REAPPLY = 'psql "$DATABASE_URL" -1'
+_RELEASE = f"{_MIGRATE} --release-ledger"
 _PERSON = "p_user_id uuid"
 FUNCTIONS = {
     "ensure_profile": f"{_PERSON}, p_email text -> jsonb",
@@ -141,19 +144,20 @@ async def _inside(settings: MemorySettings, project: Access, store: SupabaseStor
     """What the key opens, and what the database holds."""
     described, first = await _described(project, store)
     checks = [first]
+    schemas = Schemas(project.schema)
     if described:
         checks += [
-            _functions(described),
-            await _callable(store, None),
-            _row_security(described),
-            _anon_in_catalog(described),
-            _legacy_key(described),
+            _functions(described, schemas),
+            await _callable(store, None, schemas),
+            _row_security(described, schemas),
+            _anon_in_catalog(described, schemas),
+            _legacy_key(described, schemas),
             _role(described, project),
         ]
     checks += await _anonymous(settings, project)
     if project.signing:
-        checks += [await _token(project, store), await _callable(store, uuid4())]
-    return [*checks, await _ledger(settings, described)]
+        checks += [await _token(project, store), await _callable(store, uuid4(), schemas)]
+    return [*checks, *await _applied(settings, described, schemas)]
 
 
 async def _described(project: Access, store: SupabaseStore) -> tuple[dict[str, Any] | None, Check]:
@@ -162,17 +166,19 @@ async def _described(project: Access, store: SupabaseStore) -> tuple[dict[str, A
         return None, Check("database", None, told, "set SUPABASE_SECRET_KEY for this command")
     try:
         return await store.describe(), Check("key", True, "the project takes it as the worker's own")
+    except SchemaNotExposed as error:
+        return None, Check("exposed schema", False, str(error), exposing(project.schema))
     except StoreError as error:
         if "memory migrate" in str(error):
             return None, Check("functions", False, str(error), _MIGRATE)
         return None, Check("key", False, str(error), f"copy {project.key.variable} anew from Settings → API keys")
 
 
-def _functions(described: dict[str, Any]) -> Check:
+def _functions(described: dict[str, Any], schemas: Schemas) -> Check:
     there: dict[str, str] = described["functions"] or {}
-    applied: list[str] | None = described["versions"]
+    found = _told_by(described)
     if missing := sorted(set(FUNCTIONS) - set(there)):
-        fix = _reapply(missing) if applied is not None and not _missing_files(applied) else _MIGRATE
+        fix = _reapply(missing, schemas) if found and not _missing(found, schemas) else _MIGRATE
         return Check("functions", False, f"missing: {', '.join(missing)}", fix)
     if other := sorted(name for name, signature in FUNCTIONS.items() if there[name] != signature):
         fix = f"{_MIGRATE}, with the same version of this program as the worker's"
@@ -180,7 +186,7 @@ def _functions(described: dict[str, Any]) -> Check:
     return Check("functions", True, f"all {len(FUNCTIONS)} are there, with our signatures")
 
 
-async def _callable(store: SupabaseStore, person: UUID | None) -> Check:
+async def _callable(store: SupabaseStore, person: UUID | None, schemas: Schemas) -> Check:
     whose, wanted = ("a person", OF_ONE_PERSON) if person else ("the worker", set(FUNCTIONS))
     try:
         found = await store.callable_functions(person)
@@ -188,42 +194,45 @@ async def _callable(store: SupabaseStore, person: UUID | None) -> Check:
         return Check(f"grants to {whose}", None, str(error), "nothing, if the project is set up not to list its API")
     if missing := sorted(wanted - found):
         told = f"{whose} may not call {', '.join(missing)}"
-        return Check(f"grants to {whose}", False, told, _reapply(missing))
+        return Check(f"grants to {whose}", False, told, _reapply(missing, schemas))
     if too_many := sorted((found & set(FUNCTIONS)) - wanted):
         told = f"{whose} may call what is for the worker alone: {', '.join(too_many)}"
-        return Check(f"grants to {whose}", False, told, _reapply(too_many))
+        return Check(f"grants to {whose}", False, told, _reapply(too_many, schemas))
     return Check(f"grants to {whose}", True, f"{whose} may call all {len(wanted)}, and nothing else of ours")
 
 
-def _reapply(functions: Collection[str]) -> str:
+def _reapply(functions: Collection[str], schemas: Schemas) -> str:
     """The first file that makes one of these functions, and all after it, which may change what it makes and grants:
     each can be applied again at any time."""
     files = [(file.path.name, file.path.read_text(encoding="utf-8")) for file in migrations()]
     first = next(i for i, (_, text) in enumerate(files) if not set(functions).isdisjoint(_MADE.findall(text)))
-    return " ".join([_REAPPLY, *(f"-f sql/{name}" for name, _ in files[first:])])
+    names = [name for name, _ in files[first:]]
+    if schemas.own:
+        return f"python -m memory migrate --show {' '.join(names)} | {_REAPPLY}"
+    return " ".join([_REAPPLY, *(f"-f sql/{name}" for name in names)])
 
 
-def _row_security(described: dict[str, Any]) -> Check:
+def _row_security(described: dict[str, Any], schemas: Schemas) -> Check:
     there: dict[str, bool] = described["row_security"] or {}
     if open_tables := [table for table in TABLES if not there.get(table)]:
-        fix = "; ".join(f"alter table public.{table} enable row level security" for table in open_tables)
+        fix = "; ".join(f"alter table {schemas.exposed}.{table} enable row level security" for table in open_tables)
         return Check("row-level security", False, f"off, or no such table: {', '.join(open_tables)}", fix)
     return Check("row-level security", True, f"on for all {len(TABLES)} tables")
 
 
-def _anon_in_catalog(described: dict[str, Any]) -> Check:
+def _anon_in_catalog(described: dict[str, Any], schemas: Schemas) -> Check:
     functions: list[str] = described["anon_may_call"] or []
     tables: list[str] = described["anon_may_use"] or []
     if not (functions or tables):
         return Check("anonymous grants", True, "anon may call and use nothing of ours")
-    fixes = [f"revoke execute on function public.{name} from public, anon" for name in functions]
-    fixes += [f"revoke all on public.{name} from public, anon" for name in tables]
+    fixes = [f"revoke execute on function {schemas.exposed}.{name} from public, anon" for name in functions]
+    fixes += [f"revoke all on {schemas.exposed}.{name} from public, anon" for name in tables]
     return Check("anonymous grants", False, f"anon may use {', '.join([*functions, *tables])}", "; ".join(fixes))
 
 
-def _legacy_key(described: dict[str, Any]) -> Check:
+def _legacy_key(described: dict[str, Any], schemas: Schemas) -> Check:
     if names := described["profile_foreign_keys"]:
-        fix = "; ".join(f"alter table public.profiles drop constraint {name}" for name in names)
+        fix = "; ".join(f"alter table {schemas.exposed}.profiles drop constraint {name}" for name in names)
         return Check("legacy foreign key", False, f"profiles depend on another table: {', '.join(names)}", fix)
     return Check("legacy foreign key", True, "profiles depend on no other table")
 
@@ -254,7 +263,8 @@ async def _anonymous(settings: MemorySettings, project: Access) -> list[Check]:
         return [Check("anonymous call", True, f"refused for {public}")]
     finally:
         await stranger.aclose()
-    return [Check("anonymous call", False, f"{public} may call list_memories", _reapply(["list_memories"]))]
+    fix = _reapply(["list_memories"], Schemas(project.schema))
+    return [Check("anonymous call", False, f"{public} may call list_memories", fix)]
 
 
 async def _token(project: Access, store: SupabaseStore) -> Check:
@@ -269,24 +279,53 @@ async def _token(project: Access, store: SupabaseStore) -> Check:
     return Check("tokens", True, f"the project takes what {project.signing.variable} signs")
 
 
-async def _ledger(settings: MemorySettings, described: dict[str, Any] | None) -> Check:
+async def _applied(settings: MemorySettings, described: dict[str, Any] | None, schemas: Schemas) -> list[Check]:
+    """Are all migrations applied, and are the ledgers in nobody's way?"""
+    url = settings.database_url.get_secret_value() if settings.database_url else None
     try:
-        if settings.database_url:
-            missing = await asyncio.to_thread(pending, settings.database_url.get_secret_value())
-        elif (applied := (described or {}).get("versions")) is not None:
-            missing = _missing_files(applied)
-        else:
-            told = "the ledger of migrations cannot be seen through the API (there is none if psql applied the files)"
-            return Check("migrations", None, told, "set DATABASE_URL for this command")
+        found = await asyncio.to_thread(ledgers, url, schemas=schemas) if url else _told_by(described or {})
+        if url and found and _missing(found, schemas):
+            await asyncio.to_thread(checked, url, schemas=schemas)
+    except InTheWay as error:
+        return [Check("migrations", False, str(error), "set RAPPORT_SCHEMA to a name that nothing has, then migrate")]
     except MigrationError as error:
-        return Check("migrations", False, str(error), "check DATABASE_URL")
-    if missing:
-        return Check("migrations", False, f"not applied: {', '.join(missing)}", _MIGRATE)
-    return Check("migrations", True, f"all {len(migrations())} are applied")
+        return [Check("migrations", False, str(error), "check DATABASE_URL")]
+    if found is None:
+        told = "the ledger of migrations cannot be seen through the API (there is none if psql applied the files)"
+        return [Check("migrations", None, told, "set DATABASE_URL for this command")]
+    if missing := _missing(found, schemas):
+        checks = [Check("migrations", False, f"not applied: {', '.join(missing)}", _MIGRATE)]
+    else:
+        checks = [Check("migrations", True, f"all {len(migrations())} are applied")]
+    return checks + _shared_ledger(found, schemas, seen=url is not None)
 
 
-def _missing_files(applied: Collection[str]) -> list[str]:
-    return [file.path.name for file in migrations() if file.version not in applied]
+def _shared_ledger(found: Ledgers, schemas: Schemas, *, seen: bool) -> list[Check]:
+    """Whether the CLI wrote our lines into its ledger, which then has our files, only the database itself tells."""
+    ours = found.beside_others(migrations(), schemas)
+    told = "the ledger of the Supabase CLI has lines of ours beside those of another project"
+    if not seen and ours:
+        fix = "set DATABASE_URL for this command: the database tells whether they are in the way"
+        return [Check("shared ledger", None, told, fix)]
+    if any(found.shared[file.version][1] for file in ours):
+        told += ", whose `supabase migration up` and `db push` stop at them"
+        return [Check("shared ledger", False, told, _RELEASE)]
+    return []
+
+
+def _told_by(described: dict[str, Any]) -> Ledgers | None:
+    """The ledgers as the API shows them; None where it shows none."""
+    own: list[str] | None = described.get("ledger")
+    shared: dict[str, str] | None = described.get("shared_ledger")
+    if "ledger" not in described:  # an earlier release of the functions
+        own = described.get("versions")
+    if own is None and shared is None:
+        return None
+    return Ledgers(frozenset(own or ()), {version: (name, False) for version, name in (shared or {}).items()})
+
+
+def _missing(found: Ledgers, schemas: Schemas) -> list[str]:
+    return [file.path.name for file in migrations() if not found.applied(file, schemas)]
 
 
 def report(checks: Iterable[Check], say: Callable[[str], None]) -> None:

@@ -365,6 +365,7 @@ class SupabaseStore:
             )
             options = AsyncClientOptions(
                 httpx_client=self._http,
+                schema=self._access.schema,
                 # its own repeats neither POST nor in less than seven seconds
                 postgrest_client_retry=False,
                 auto_refresh_token=False,

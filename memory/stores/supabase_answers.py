@@ -23,6 +23,7 @@ _BUSY_CODES = frozenset({"PGRST000", "PGRST001", "PGRST002", "PGRST003", "40001"
 # connection exceptions, insufficient resources, operator intervention
 _BUSY_CLASSES = ("08", "53", "57P")
 _TOO_SLOW = "57014"
+_NOT_EXPOSED = "PGRST106"
 _MIGRATE = "run `python -m memory migrate`, then `python -m memory doctor`"
 
 
@@ -40,6 +41,10 @@ class CallRefused(StoreRefused):
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class SchemaNotExposed(StoreMisconfigured):
+    """The API does not show the schema in which our functions are."""
 
 
 class SchemaOutdated(StoreMisconfigured, StoreOutdated):
@@ -88,10 +93,17 @@ def refusal(function: str, response: httpx.Response, access: Access) -> StoreErr
         return StoreUnavailable(f"{what}: the database took too long", passing=False)
     if code in _BUSY_CODES or code.startswith(_BUSY_CLASSES) or (not code and (status >= 500 or status == 429)):
         return StoreUnavailable(f"{what}: the database does not answer just now")
+    if code == _NOT_EXPOSED:
+        return SchemaNotExposed(f"{what}: the API does not show the schema {access.schema}: {exposing(access.schema)}")
     if why := _what_to_change(code, message, response.is_redirect):
         outdated = code in _SCHEMA_CODES
         return (SchemaOutdated if outdated else StoreMisconfigured)(f"{what}: {why}")
     return CallRefused(what, code)
+
+
+def exposing(schema: str) -> str:
+    """How the API is told of it."""
+    return f"add {schema} to the exposed schemas (Settings → API; PGRST_DB_SCHEMAS on a server of your own)"
 
 
 def _what_to_change(code: str, message: str, redirect: bool) -> str | None:

@@ -68,6 +68,8 @@ class Access:
     signing: SigningKey | None
     role: str
     """The database role of people's tokens."""
+    schema: str = "public"
+    """Where our functions and tables are."""
 
 
 _PRIVILEGED = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
@@ -78,11 +80,16 @@ _DASHBOARD = ("supabase.com", "app.supabase.com")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _OPAQUE = re.compile(r"[\w-]+", re.ASCII)
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}", re.ASCII)
+_RESERVED = re.compile(
+    r"pg_.*|supabase_.*|auth|extensions|graphql|graphql_public|information_schema|net|pgbouncer|pgsodium|realtime|"
+    r"storage|vault|cron"
+)
 # They would see everybody's rows, or nobody's.
 _REFUSED_ROLES = frozenset({"service_role", "anon", "postgres", "supabase_admin", "authenticator"})
 
 
-def access(*, url: str | None, keys: Mapping[str, str | None], role: str) -> Access | None:
+def access(*, url: str | None, keys: Mapping[str, str | None], role: str, schema: str = "public") -> Access | None:
     """What these settings say about Supabase, `keys` by the name of their variable; None if they say nothing.
 
     A privileged key comes before a public one, and a new kind of key before its legacy form. There is no falling
@@ -105,7 +112,17 @@ def access(*, url: str | None, keys: Mapping[str, str | None], role: str) -> Acc
             f"{key.variable} alone may do nothing in the database, because everybody has it: set SUPABASE_SECRET_KEY, "
             "or let each person in with SUPABASE_JWT_SECRET or SUPABASE_SIGNING_JWK"
         )
-    return Access(url, key, signing, role)
+    return Access(url, key, signing, role, schema)
+
+
+def schema_name(text: str) -> str:
+    """The name, if a schema of ours can have it. Raises `ValueError`, which says what is wrong."""
+    if not _SCHEMA.fullmatch(text) or _RESERVED.fullmatch(text):
+        raise ValueError(
+            "must be a name of lower-case letters, digits and _ that is nobody else's, at most 50 long, such as "
+            "rapport_voice; or public"
+        )
+    return text
 
 
 def public_key(keys: Mapping[str, str | None], url: str) -> ApiKey | None:

@@ -2,6 +2,8 @@
 --   drop owned by voice_agent; drop role voice_agent;
 set local lock_timeout = '5s';
 
+-- with it goes the ledger that said so
+drop table if exists rapport.migrations;
 drop schema if exists rapport;
 
 do $$

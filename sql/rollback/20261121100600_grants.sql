@@ -6,6 +6,9 @@ begin
     revoke usage on schema supabase_migrations from service_role;
     delete from supabase_migrations.schema_migrations where version = '20261121100600';
   end if;
+  if to_regclass('rapport.migrations') is not null then
+    delete from rapport.migrations where version = '20261121100600';
+  end if;
 end $$;
 
 notify pgrst, 'reload schema';

@@ -11,6 +11,9 @@ begin
   if to_regclass('supabase_migrations.schema_migrations') is not null then
     delete from supabase_migrations.schema_migrations where version = '20261129100000';
   end if;
+  if to_regclass('rapport.migrations') is not null then
+    delete from rapport.migrations where version = '20261129100000';
+  end if;
 end $$;
 
 notify pgrst, 'reload schema';

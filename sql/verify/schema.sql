@@ -20,7 +20,7 @@ begin
   end if;
   if not has_schema_privilege('voice_agent', 'public', 'usage') or not has_schema_privilege('voice_agent', 'rapport', 'usage')
   then
-    raise exception 'voice_agent may not use the schemas public and rapport';
+    raise exception 'voice_agent may not use the schema public or the schema rapport';
   end if;
   if has_schema_privilege('anon', 'rapport', 'usage') then
     raise exception 'anon may use the schema rapport';
@@ -192,11 +192,16 @@ begin
     raise exception 'what is forgotten could not be taken out of the past';
   end if;
   if (select count(*) from pg_catalog.pg_constraint
-      where conname in ('memories_conversation_fkey', 'memory_history_conversation_fkey')) <> 2 then
+      where conname in ('memories_conversation_fkey', 'memory_history_conversation_fkey')
+        and connamespace = 'public'::regnamespace) <> 2 then
     raise exception 'memories may name conversations that are another person''s';
   end if;
   if to_regclass('supabase_migrations.schema_migrations') is not null
      and not has_column_privilege('service_role', 'supabase_migrations.schema_migrations', 'version', 'select') then
     raise exception 'service_role may not read which migrations were applied';
+  end if;
+  if to_regclass('rapport.migrations') is null or not has_table_privilege('service_role', 'rapport.migrations', 'select')
+     or has_table_privilege('voice_agent', 'rapport.migrations', 'select') then
+    raise exception 'the ledger rapport.migrations is missing, or service_role alone should read it';
   end if;
 end $$;

@@ -53,5 +53,6 @@ def standing(postgres: Postgres) -> Iterator[Database]:
 def rest(standing: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgREST]:
     """PostgREST on the module's database."""
     executable = needed(obtain_postgrest)
-    with PostgREST(standing.as_authenticator, tmp_path_factory.mktemp("postgrest"), executable) as rest:
+    schemas = ",".join({"public": 0, standing.schemas.exposed: 0})
+    with PostgREST(standing.as_authenticator, tmp_path_factory.mktemp("postgrest"), executable, schemas) as rest:
         yield rest

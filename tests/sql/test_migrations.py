@@ -13,7 +13,8 @@ from typing import Any, get_args
 import psycopg
 import pytest
 
-from memory.operate.migrate import MIGRATIONS, Migration, MigrationError, migrate, migrations, pending
+from memory.operate.files import MIGRATIONS, Migration, MigrationError, Schemas, migrations
+from memory.operate.migrate import export, migrate, pending, release_ledger
 from tests.sql.asking import Asking, Database, memory
 from tests.stack import postgres as stack
 from tests.stack.fetch import needed
@@ -87,7 +88,7 @@ def shape(database: Database) -> dict[str, Any]:
 def verify(database: Database) -> None:
     with database.owner() as owner:
         owner.connection.execute("set default_transaction_read_only = on")
-        owner.connection.execute(CHECK)
+        owner.execute(CHECK.decode())
 
 
 def roll_back(database: Database, file: Migration, *, and_drop: bool = False) -> None:
@@ -105,7 +106,29 @@ def test_each_migration_can_be_undone() -> None:
 
 
 def test_the_supabase_cli_finds_the_same_files() -> None:
-    assert [file.path.name for file in migrations(MIGRATIONS.parent / "supabase" / "migrations")] == ALL
+    """Files, because a link is lost where git makes none. `migrate --export supabase/migrations` writes them."""
+    folder = MIGRATIONS.parent / "supabase" / "migrations"
+
+    assert not folder.is_symlink()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        file.path.name: file.text() for file in migrations()
+    }
+
+
+def test_files_are_exported_where_they_are_not_yet(tmp_path: Path) -> None:
+    (tmp_path / "20260101000000_theirs.sql").write_text("select 1;")
+
+    assert export(tmp_path) == ALL
+    assert export(tmp_path) == []
+    (tmp_path / ALL[3]).write_text("of an earlier release")
+    assert export(tmp_path) == [ALL[3]]
+    own = export(tmp_path, schemas=Schemas("voice"))
+
+    assert own[0] == "20261121100000_voice_roles.sql"
+    assert (tmp_path / own[0]).read_text().startswith("create schema if not exists voice;\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*ALL, *own, "20260101000000_theirs.sql"])
+    with pytest.raises(MigrationError, match="no folder"):
+        export(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("file", migrations(), ids=lambda file: file.name)
@@ -292,14 +315,74 @@ def test_a_file_that_fails_leaves_nothing_and_what_was_before_it_stays(make: Mak
         assert owner.rows("select relname from pg_class where relname in ('good', 'bad', 'never')") == [("good",)]
 
 
-def test_migrations_of_other_projects_in_the_ledger_are_left_alone(make: Make, tmp_path: Path) -> None:
-    database = make()
-    (tmp_path / "20200101000000_theirs.sql").write_text("create table public.theirs (id int);")
-    migrate(database.dsn, tmp_path)
+THEIRS = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (
+    version text primary key, statements text[], name text);
+insert into supabase_migrations.schema_migrations values
+    ('20200101000000', '{select 1, select 2}', 'theirs'), ('20261121100100', '{select 1}', 'of_the_same_second');
+"""
+SHARED = "select version, name from supabase_migrations.schema_migrations order by version, name"
 
-    assert migrate(database.dsn) == ALL
+
+def test_the_ledger_that_others_share_is_left_alone(make: Make) -> None:
+    database = make()
     with database.owner() as owner:
-        assert len(owner.rows("select version from supabase_migrations.schema_migrations")) == 1 + len(ALL)
+        owner.connection.execute(THEIRS.encode())
+        theirs = owner.rows(SHARED)
+
+        assert migrate(database.dsn) == ALL, "also what has the time of a file of ours"
+        assert release_ledger(database.dsn) == []
+        assert owner.rows(SHARED) == theirs
+
+
+def test_it_is_read_and_written_for_who_asks(make: Make) -> None:
+    database = make()
+    with database.owner() as owner:
+        assert migrate(database.dsn, ledger="supabase") == ALL
+        ours = owner.rows(SHARED)
+        owner.changed("drop table rapport.migrations")
+        assert [f"{version}_{name}.sql" for version, name in ours] == ALL
+        assert pending(database.dsn) == []
+
+        assert migrate(database.dsn) == []
+        assert release_ledger(database.dsn) == ALL
+        assert owner.rows(SHARED) == []
+        assert pending(database.dsn) == []
+
+        assert migrate(database.dsn, ledger="supabase") == []
+        assert owner.rows(SHARED) == ours
+
+
+def test_a_ledger_of_an_old_cli_has_no_names(make: Make) -> None:
+    database = make()
+    with database.owner() as owner:
+        migrate(database.dsn, ledger="supabase")
+        owner.changed("drop table rapport.migrations")
+        owner.changed("alter table supabase_migrations.schema_migrations drop column name, drop column statements")
+
+        assert pending(database.dsn) == []
+        assert migrate(database.dsn) == []
+
+
+# -- workers of an earlier release
+
+
+def test_what_an_earlier_release_calls_stays_as_it_called_it(make: Make, tmp_path: Path) -> None:
+    """By name, arguments and result: both are there during a rollout, and the earlier one alone after a rollback."""
+    database = make()
+    callable_now = (
+        "select proname, pg_get_function_arguments(oid), pg_get_function_result(oid) from pg_proc"
+        " where pronamespace = 'public'::regnamespace"
+    )
+    called: list[set[tuple[str, str, str]]] = []
+    for file in migrations():
+        (tmp_path / file.path.name).write_text(file.text())
+        migrate(database.dsn, tmp_path)
+        with database.owner() as owner:
+            called.append(set(owner.rows(callable_now)))
+
+    assert all(before <= called[-1] for before in called)
 
 
 # -- what goes wrong is said plainly
@@ -438,6 +521,11 @@ BROKEN = {
         "revoke update (curated) on public.memories from voice_agent",
         "drop function public.uncurated(uuid, integer)",
         "grant execute on function public.curate(uuid, jsonb, jsonb, jsonb) to anon",
+    ],
+    "ledger": [
+        "drop table rapport.migrations",
+        "revoke select on rapport.migrations from service_role",
+        "grant select on rapport.migrations to voice_agent",
     ],
 }
 

@@ -19,7 +19,10 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from memory.operate.files import Schemas
+from memory.operate.migrate import migrate
 from tests.sql.asking import SAID_AT, Asking, Database, memory, turn
+from tests.stack.postgres import Postgres
 from tests.stack.postgrest import PostgREST
 
 SECRET = "the-secret-of-alice"
@@ -34,6 +37,7 @@ TABLES = {
     "public.sessions": "user_id",
     "public.messages": "user_id",
     "public.leases": None,
+    "rapport.migrations": None,
     "rapport.profile_documents": "user_id",
     "rapport.memory_documents": "user_id",
     "rapport.past_documents": "user_id",
@@ -71,6 +75,18 @@ def live(worker: Asking, secret: str, user: UUID | None = None) -> Life:
         item = memory(value, secret, source=value, conversation_id=started["conversation_id"])
         worker.call("remember", user, [item])
     return Life(user, worker.call("export_user", user))
+
+
+@pytest.fixture(scope="module", params=["public", pytest.param("rapport_voice", marks=pytest.mark.soak)])
+def standing(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Database]:
+    """Ours in `public`, and with full counts in a schema of its own beside an app that has tables of our names."""
+    schemas = Schemas(request.param)
+    database = Database(
+        postgres, postgres.fresh_database("neighbours" if schemas.own else "supabase", migrated=False), schemas
+    )
+    migrate(database.dsn, schemas=schemas)
+    yield database
+    postgres.drop_database(database.dsn)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +240,7 @@ def _with_one_more(user: UUID, her: Life) -> dict[str, Any]:
 
 def answer(asking: Asking, name: str, arguments: dict[str, Any]) -> Any:
     """What the function says, or the SQLSTATE with which it refuses. What it says to a refusal betrays nobody."""
-    schema = "rapport" if name in INTERNAL else "public"
+    schema = asking.schemas.hidden if name in INTERNAL else asking.schemas.exposed
     given = {key: Jsonb(value) if isinstance(value, (dict, list)) else value for key, value in arguments.items()}
     named = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(key), sql.Placeholder(key)) for key in given)
     try:
@@ -241,7 +257,7 @@ def state(asking: Asking, statement: str, arguments: list[Any] | None = None) ->
     """The SQLSTATE with which a statement is refused, or how many rows it gave or changed. It is not committed."""
     try:
         with asking.connection.transaction(force_rollback=True):
-            return asking.connection.execute(statement.encode(), arguments).rowcount
+            return asking.execute(statement, arguments).rowcount
     except psycopg.Error as refused:
         assert SECRET not in str(refused)
         return refused.sqlstate or ""
@@ -256,7 +272,7 @@ def test_every_table_and_view_is_in_these_tests(standing: Database) -> None:
             "select relnamespace::regnamespace::text || '.' || relname from pg_class"
             " where relnamespace::regnamespace::text in ('public', 'rapport') and relkind not in ('i', 'I', 't', 'c')"
         )
-    assert {name for (name,) in found} == set(TABLES)
+    assert {name for (name,) in found} == {standing.schemas.placed(name) for name in TABLES}
 
 
 def test_every_function_is_in_these_tests(standing: Database) -> None:
@@ -398,7 +414,7 @@ def test_another_person_cannot_hang_a_row_of_theirs_under_hers_in(
 def test_another_person_cannot_change_her_rows_of(
     as_bob: Asking, standing: Database, alice: Life, table: str, whose: str | None
 ) -> None:
-    schema, name = table.split(".")
+    schema, name = standing.schemas.placed(table).split(".")
     with standing.owner() as owner:
         columns = owner.rows(
             "select column_name from information_schema.columns where (table_schema, table_name) = (%s, %s)",
@@ -434,14 +450,16 @@ def _a_row(standing: Database, table: str, whose: str | None, person: Life) -> d
 class Through:
     """Requests with one key and, perhaps, one token."""
 
-    def __init__(self, rest: PostgREST, client: httpx.Client, key: str, token: str | None) -> None:
+    def __init__(self, rest: PostgREST, client: httpx.Client, key: str, token: str | None, schema: str) -> None:
         self._base = f"{rest.url}/rest/v1"
         self._client = client
         self._headers = {"apikey": key} | ({"Authorization": f"Bearer {token}"} if token else {})
+        if schema != "public":
+            self._headers |= {"Accept-Profile": schema, "Content-Profile": schema}
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         content = None if body is None else json.dumps(body, default=str)
-        headers |= self._headers | {"Content-Type": "application/json"}
+        headers = self._headers | {"Content-Type": "application/json"} | headers
         return self._client.request(method, f"{self._base}/{path}", content=content, headers=headers)
 
     def call(self, name: str, arguments: dict[str, Any]) -> Any:
@@ -456,9 +474,9 @@ Connect = Callable[..., Through]
 
 
 @pytest.fixture(scope="module")
-def connect(rest: PostgREST) -> Iterator[Connect]:
+def connect(rest: PostgREST, standing: Database) -> Iterator[Connect]:
     with httpx.Client(timeout=10) as client:
-        yield lambda key, token=None: Through(rest, client, key, token)
+        yield lambda key, token=None: Through(rest, client, key, token, standing.schemas.exposed)
 
 
 @pytest.fixture(params=["publishable", "secret"])
@@ -508,7 +526,7 @@ def test_through_postgrest_another_person_reaches_no_row_of(
 
 @pytest.mark.parametrize("name", [*INTERNAL, *(name for name in TABLES if name.startswith("rapport."))])
 def test_what_is_internal_cannot_be_reached_through_postgrest(
-    bob_outside: Through, rest: PostgREST, connect: Connect, name: str
+    bob_outside: Through, rest: PostgREST, connect: Connect, standing: Database, name: str
 ) -> None:
     for asking in (bob_outside, connect(rest.secret_key)):
         path = name.removeprefix("rapport.")
@@ -516,8 +534,8 @@ def test_what_is_internal_cannot_be_reached_through_postgrest(
             asking.ask("POST" if name in INTERNAL else "GET", f"rpc/{path}" if name in INTERNAL else path).status_code
             == 404
         )
-        profiled = asking.ask("GET", path, **{"Accept-Profile": "rapport"})
-        assert profiled.status_code == 406
+        for hidden in ("rapport", standing.schemas.hidden):
+            assert asking.ask("GET", path, **{"Accept-Profile": hidden}).status_code == 406
 
 
 def test_a_row_of_hers_cannot_be_reached_by_embedding(bob_outside: Through, alice: Life, bob: Life) -> None:

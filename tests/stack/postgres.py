@@ -66,6 +66,8 @@ SETTINGS = {
 Kind = Literal["supabase", "before_2026_10", "quickstart", "plain"]
 """`supabase` is a project as it is made today (nothing is granted by default), `before_2026_10` one with the default
 privileges of before, `quickstart` that with the starter's `profiles` in it, `plain` nothing but Postgres."""
+Crowded = Literal["neighbours"]
+"""A `quickstart` in which an app has tables of our names: migrated in a schema of one's own alone."""
 
 
 def obtain() -> Path:
@@ -194,7 +196,7 @@ class Postgres:
         """The same database for PostgREST."""
         return self.dsn(urlsplit(dsn).path.lstrip("/"), "authenticator")
 
-    def fresh_database(self, kind: Kind = "supabase", *, migrated: bool = True) -> str:
+    def fresh_database(self, kind: Kind | Crowded = "supabase", *, migrated: bool = True) -> str:
         """A database that nobody has used: how its owner, `postgres`, reaches it."""
         name = f"test_{next(self._numbers)}"
         self._copy(self._template(kind, migrated=migrated), name)
@@ -210,7 +212,7 @@ class Postgres:
             statement = sql.SQL("alter role {} password {}").format(sql.Identifier(role), self.password)
             self._execute("postgres", statement)
 
-    def _template(self, kind: Kind, *, migrated: bool) -> str:
+    def _template(self, kind: Kind | Crowded, *, migrated: bool) -> str:
         name = f"template_{kind}{'_migrated' if migrated else ''}"
         with self._lock:
             if name in self._templates:
@@ -224,15 +226,17 @@ class Postgres:
             self._templates.add(name)
         return name
 
-    def _fill(self, kind: Kind, name: str) -> None:
+    def _fill(self, kind: Kind | Crowded, name: str) -> None:
         if kind == "plain":
             return self._execute(name, "alter schema public owner to postgres")
         self._execute(name, _script("supabase.sql").replace(':"database"', f'"{name}"'))
         if kind != "supabase":
             self._execute(name, _script("supabase_before_2026_10.sql"))
-        if kind == "quickstart":
+        if kind in ("quickstart", "neighbours"):
             with psycopg.connect(self.dsn(name), autocommit=True) as owner:
                 owner.execute(_script("quickstart.sql").encode())
+                if kind == "neighbours":
+                    owner.execute(_script("neighbours.sql").encode())
         return None
 
     def _copy(self, template: str, name: str) -> None:

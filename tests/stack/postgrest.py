@@ -60,8 +60,8 @@ def gateway_and_server_ports() -> tuple[int, int, int]:
 class PostgREST:
     """PostgREST and its gateway on loopback, while a `with` block runs. Everything blocks."""
 
-    def __init__(self, dsn: str, folder: Path, executable: Path | None = None) -> None:
-        """`dsn` is the database as `authenticator`; logs go to the folder. Raises `Unavailable`."""
+    def __init__(self, dsn: str, folder: Path, executable: Path | None = None, schemas: str = "public") -> None:
+        """`dsn` is the database as `authenticator`; logs go to the folder. It shows `schemas`. Raises `Unavailable`."""
         self.url = ""
         """What SUPABASE_URL takes; known once it runs, and stays over a restart."""
         self.jwt_secret = secrets.token_hex(32)
@@ -73,6 +73,8 @@ class PostgREST:
         self.server = Program("postgrest", folder / "postgrest.log")
         self.gateway = Program("gateway", folder / "gateway.log")
         self.executable = executable or obtain()
+        self.schemas = schemas
+        """Taken at the next start."""
         self._dsn = dsn
         self._folder = folder
         self._ports = (0, 0, 0)
@@ -140,7 +142,7 @@ class PostgREST:
         if self.server.exit_code is not None or not self._started(self.server):
             environment = os.environ | {
                 "PGRST_DB_URI": self._dsn,
-                "PGRST_DB_SCHEMAS": "public",
+                "PGRST_DB_SCHEMAS": self.schemas,
                 "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
                 "PGRST_DB_ANON_ROLE": "anon",
                 "PGRST_DB_MAX_ROWS": "1000",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 
+from memory.operate.files import PUBLIC, Schemas
+from memory.operate.migrate import migrate
 from memory.stores.supabase import SupabaseStore
 from memory.stores.supabase_keys import Access, access
 from tests.memory.stores.contract import Backend
@@ -28,12 +30,17 @@ PATIENCE = 20.0
 class Project:
     """`rest` has the address and the keys, `dsn` is the database as its owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, schemas: Schemas = PUBLIC) -> None:
+        """In a schema of one's own there is an app beside ours, with tables of our names."""
         needed(obtain)
         self.postgres = shared()
-        self.dsn = self.postgres.fresh_database()
+        self.schemas = schemas
+        self.dsn = self.postgres.fresh_database("neighbours" if schemas.own else "supabase", migrated=not schemas.own)
+        if schemas.own:
+            migrate(self.dsn, schemas=schemas)
         self._logs = Path(tempfile.mkdtemp(prefix="rapport-project-"))
-        self.rest = PostgREST(self.postgres.as_authenticator(self.dsn), self._logs, needed(obtain_postgrest))
+        shown = ",".join({"public": 0, schemas.exposed: 0})
+        self.rest = PostgREST(self.postgres.as_authenticator(self.dsn), self._logs, needed(obtain_postgrest), shown)
         self.rest.start()
 
     def stop(self) -> None:
@@ -50,11 +57,13 @@ class Project:
             "SUPABASE_JWT_SECRET": self.rest.jwt_secret,
             "SUPABASE_SIGNING_JWK": self.rest.signing_jwk,
         }
-        return {"SUPABASE_URL": self.rest.url, "SUPABASE_ROLE": role} | {name: every[name] for name in names}
+        where = {"SUPABASE_URL": self.rest.url, "SUPABASE_ROLE": role, "RAPPORT_SCHEMA": self.schemas.exposed}
+        return where | {name: every[name] for name in names}
 
     def access(self, *names: str, role: str = "authenticated", url: str | None = None) -> Access:
         environment = self.environment(*names)
-        found = access(url=url or self.rest.url, keys={name: environment[name] for name in names}, role=role)
+        keys = {name: environment[name] for name in names}
+        found = access(url=url or self.rest.url, keys=keys, role=role, schema=self.schemas.exposed)
         assert found
         return found
 
@@ -68,13 +77,17 @@ class Project:
 
     def empty(self) -> None:
         with psycopg.connect(self.postgres.as_superuser(self.dsn), autocommit=True) as database:
-            database.execute("truncate public.profiles, public.leases cascade")
+            database.execute(self.schemas.placed("truncate public.profiles, public.leases cascade").encode())
+
+
+def project(schema: str = "public") -> Project:
+    """Skips the test that asks where the stack cannot be had."""
+    return _project(schema)
 
 
 @functools.cache
-def project() -> Project:
-    """Skips the test that asks where the stack cannot be had."""
-    made = Project()
+def _project(schema: str) -> Project:
+    made = Project(Schemas(schema))
     atexit.register(made.stop)
     return made
 
@@ -87,8 +100,8 @@ def nowhere() -> str:
 
 
 @contextmanager
-def _backend(*names: str, role: str = "authenticated") -> Iterator[Backend]:
-    here = project()
+def _backend(*names: str, role: str = "authenticated", schema: str = "public") -> Iterator[Backend]:
+    here = project(schema)
     here.empty()
     yield Backend(
         open=lambda: here.store(*names, role=role),
@@ -106,4 +119,11 @@ def with_secret_key(_: Path) -> Iterator[Backend]:
 def with_tokens(_: Path) -> Iterator[Backend]:
     """Everything that concerns one person runs under a token of theirs, with a voice agent's rights."""
     with _backend("SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET", role="voice_agent") as backend:
+        yield backend
+
+
+@contextmanager
+def in_a_schema_of_its_own(_: Path) -> Iterator[Backend]:
+    keys = ("SUPABASE_SECRET_KEY", "SUPABASE_SIGNING_JWK")
+    with _backend(*keys, role="voice_agent", schema="rapport_voice") as backend:
         yield backend

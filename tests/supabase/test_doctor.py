@@ -5,6 +5,7 @@ Each case breaks a real project, sees it found, does what was said, and sees it 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,10 +19,11 @@ import psycopg
 import pytest
 
 from memory.operate.doctor import FUNCTIONS, Check, examine
-from memory.operate.migrate import MIGRATIONS, migrations
+from memory.operate.files import MIGRATIONS, migrations
+from memory.operate.migrate import migrate
 from memory.settings import MemorySettings
 from tests.stack.fetch import needed
-from tests.stack.postgres import Kind, obtain, shared
+from tests.stack.postgres import Crowded, Kind, obtain, shared
 from tests.stack.postgrest import PostgREST
 from tests.stack.postgrest import obtain as obtain_postgrest
 from tests.supabase.answering import PAGE, Answer, Hangs, Late, answer, answering
@@ -49,10 +51,11 @@ def failed(checks: dict[str, Check]) -> dict[str, Check]:
 class Patient:
     """A project to break: its database as its owner, and its environment."""
 
-    def __init__(self, kind: Kind, folder: Path, *, migrated: bool) -> None:
+    def __init__(self, kind: Kind | Crowded, folder: Path, *, migrated: bool) -> None:
         self.postgres = shared()
         self.dsn = self.postgres.fresh_database(kind, migrated=migrated)
         self.rest = PostgREST(self.postgres.as_authenticator(self.dsn), folder, needed(obtain_postgrest))
+        self.schema: dict[str, str] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +65,7 @@ class Patient:
             "SUPABASE_PUBLISHABLE_KEY": self.rest.publishable_key,
             "SUPABASE_JWT_SECRET": self.rest.jwt_secret,
             "SUPABASE_ROLE": "voice_agent",
-        }
+        } | self.schema
 
     def execute(self, statement: str) -> None:
         with psycopg.connect(self.dsn, autocommit=True) as owner:
@@ -76,16 +79,30 @@ class Patient:
             files = re.findall(r"-f sql/(\S+)", fix)
             assert files
             self.execute(";\n".join((MIGRATIONS / name).read_text() for name in files))
+        elif fix.endswith(' | psql "$DATABASE_URL" -1'):
+            self.execute(self._told(fix.partition(" | ")[0]))
         elif fix.startswith("python -m memory "):
-            arguments = [self.dsn if word == '"$DATABASE_URL"' else word for word in fix.split()[1:]]
-            subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True, timeout=120)
+            self._told(fix)
             self.rest.restart()
         else:
             self.execute(fix)
 
+    def _told(self, command: str) -> str:
+        arguments = [self.dsn if word == '"$DATABASE_URL"' else word for word in command.split()[1:]]
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | self.schema,
+        )
+        return done.stdout
+
 
 @contextmanager
-def patient(kind: Kind, folder: Path, *, migrated: bool) -> Iterator[Patient]:
+def patient(kind: Kind | Crowded, folder: Path, *, migrated: bool) -> Iterator[Patient]:
     needed(obtain)
     one = Patient(kind, folder, migrated=migrated)
     with one.rest:
@@ -150,8 +167,7 @@ SICKNESSES = {
     "people lost a grant": ("revoke execute on function public.forget(uuid, text, text) from voice_agent", None),
     "people got the worker's": ("grant execute on function public.purge(timestamptz) to voice_agent", None),
     "a migration is not in the ledger": (
-        "delete from supabase_migrations.schema_migrations where version = "
-        "(select max(version) from supabase_migrations.schema_migrations)",
+        "delete from rapport.migrations where version = (select max(version) from rapport.migrations)",
         "migrations",
     ),
 }
@@ -187,6 +203,49 @@ async def test_a_project_without_migrations_is_told_to_migrate_and_is_in_order_t
         assert fix
         one.do(fix)
         assert failed(await found(one.environment | {"DATABASE_URL": one.dsn})) == {}
+
+
+@pytest.mark.stack
+async def test_beside_an_app_it_says_so_and_what_it_says_to_do_repairs_it(tmp_path: Path) -> None:
+    with patient("neighbours", tmp_path, migrated=False) as one:
+        checks = await found(one.environment | {"DATABASE_URL": one.dsn})
+        assert "table public.messages" in checks["migrations"].told
+        assert "RAPPORT_SCHEMA" in (checks["migrations"].fix or "")
+
+        one.schema = {"RAPPORT_SCHEMA": "rapport_voice"}
+        assert "exposed schemas" in ((await found(one.environment))["exposed schema"].fix or "")
+        one.rest.schemas = "public,rapport_voice"
+        one.do((await found(one.environment | {"DATABASE_URL": one.dsn}))["migrations"].fix or "")
+        assert failed(await found(one.environment | {"DATABASE_URL": one.dsn})) == {}
+
+        one.execute(
+            "drop function rapport_voice.forget(uuid, text, text);"
+            "revoke execute on function rapport_voice.erase_user(uuid) from voice_agent;"
+            "grant select on rapport_voice.memories to anon; grant usage on schema rapport_voice to anon;"
+            "alter table rapport_voice.messages disable row level security"
+        )
+        while wrong := failed(await found(one.environment)):
+            one.do(next(iter(wrong.values())).fix or "")
+            assert len(failed(await found(one.environment))) < len(wrong)
+
+
+@pytest.mark.stack
+async def test_a_ledger_in_which_we_are_in_an_apps_way_is_found_and_released(tmp_path: Path) -> None:
+    with patient("supabase", tmp_path, migrated=True) as one:
+        migrate(one.dsn, ledger="supabase")  # as our earlier one did
+        one.execute(
+            "delete from rapport.migrations;"
+            "insert into supabase_migrations.schema_migrations values ('20260101000000', '{select 1}', 'app');"
+            "grant usage on schema supabase_migrations to service_role;"
+            "grant select (version, name) on supabase_migrations.schema_migrations to service_role"
+        )
+        seen = await found(one.environment | {"DATABASE_URL": one.dsn})
+        assert "stop at them" in seen["shared ledger"].told
+        assert failed(await found(one.environment))["shared ledger"].held is None, "the API does not tell who wrote it"
+
+        one.do(seen["shared ledger"].fix or "")
+
+        assert failed(await found(one.environment)) == {}
 
 
 @pytest.mark.stack

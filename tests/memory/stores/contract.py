@@ -56,12 +56,20 @@ def supabase_as_people(directory: Path) -> AbstractContextManager[Backend]:
     return with_tokens(directory)
 
 
+def supabase_beside_an_app(directory: Path) -> AbstractContextManager[Backend]:
+    """In a schema of its own."""
+    from tests.supabase.project import in_a_schema_of_its_own
+
+    return in_a_schema_of_its_own(directory)
+
+
 Opened = Callable[[Path], AbstractContextManager[Backend]]
 BACKENDS = [
     pytest.param(sqlite, id="sqlite"),
     # the same functions of the database, past its policies
     pytest.param(supabase, id="supabase", marks=pytest.mark.thorough),
     pytest.param(supabase_as_people, id="supabase-tokens"),
+    pytest.param(supabase_beside_an_app, id="supabase-beside-an-app", marks=pytest.mark.soak),
 ]
 """Parameters of type `Opened`; the path is an empty directory."""
 
