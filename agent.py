@@ -176,7 +176,8 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         on_ended=lambda session: metrics.SESSIONS_ENDED.labels(session.end_reason).inc(),
         prepare=lambda: prepare_store(settings.memory),
     )
-    Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server)
+    off = settings.rescue.why_off(settings.voice.livekit_url)
+    Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server, off)
     chores = Tasks()
 
     def keep_house(*_: object) -> None:  # also each time the worker has lost its connection and is back
