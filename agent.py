@@ -97,8 +97,9 @@ def prewarm(proc: JobProcess, services: Services = services) -> None:
 
 async def entrypoint(ctx: JobContext) -> None:
     """One job: one room, and one person in it; each person in it where ROOM_POLICY says everyone."""
-    binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
     services: Services = ctx.proc.userdata["services"]
+    # before connect(), which freezes the context that room callbacks will see
+    binding = open_binding(ctx, remembers=services.remembers(ctx))
     settings = services.settings
     job = ctx.proc.userdata["job"] = Job(services, ctx)
     try:
@@ -185,6 +186,8 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
             log.error("[VOICE OFF] in all calls of this worker: %s", silent)
         if why := why_off(settings.memory):
             log.error("[MEMORY OFF] in all calls of this worker: %s", why)
+        elif services.temporary:
+            log.error("[MEMORY TEMPORARY] and off in all calls of this worker: %s", services.temporary)
         elif not chores:
             chores.spawn(housekeeping.run())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ _VECTORS = {"off": (), "local": ("memory.embedding.e5_preload",), "openai": ("op
 class MemorySettings(BaseSettings):
     """`rapport_home` holds the embedded store, unless `supabase_url` names a project.
 
+    `ephemeral_memory`: that memories on this machine are lost with it is known, and meant.
     `memory_deadline`: how long, in seconds, anybody waits for a store.
     `embeddings`: what finds memories that share no word with a question, beside their words.
     `memory_extraction`: what puts in order what our rules keep of each turn, and sums conversations up: the rules
@@ -38,6 +41,7 @@ class MemorySettings(BaseSettings):
     )
 
     rapport_home: Path = Field(default_factory=lambda: user_data_path("rapport"))
+    ephemeral_memory: bool = False
     memory_deadline: float = Field(default=1.5, gt=0, le=30)
     embeddings: Literal["off", "openai", "local"] = "local"
     memory_extraction: Literal["auto", "rules", "llm"] = "auto"
@@ -93,6 +97,41 @@ def why_off(settings: MemorySettings) -> str | None:
     except StoreMisconfigured as error:
         return str(error)
     return None
+
+
+_HOSTED = ("LIVEKIT_WORKER_TOKEN", "LIVEKIT_REMOTE_EOT_URL")
+"""What LiveKit Cloud sets where it runs an agent."""
+_IN_A_CONTAINER = (".dockerenv", "run/.containerenv")
+
+
+def why_temporary(settings: MemorySettings, root: Path = Path("/")) -> str | None:
+    """Why memories on this machine would be lost with the next deployment, and what to change; None where they last,
+    where they are kept elsewhere, and where that is meant. `root` is the machine's."""
+    if settings.supabase_keys or settings.supabase_url or settings.ephemeral_memory:
+        return None
+    cure = "set SUPABASE_URL, or EPHEMERAL_MEMORY=yes if that is meant"
+    if any(os.environ.get(name) for name in _HOSTED):
+        return f"LiveKit Cloud throws a worker's files away at each deployment: {cure}"
+    mounts = _mounts(root / "proc/self/mountinfo")
+    contained = mounts.get("/") == "overlay" or any((root / name).exists() for name in _IN_A_CONTAINER)
+    home = settings.rapport_home.expanduser().absolute().resolve()
+    if contained and not any(str(folder) in mounts for folder in (home, *home.parents) if folder != Path("/")):
+        return f"this is a container, and RAPPORT_HOME ({home}) is on none of its mounts: mount a volume there, {cure}"
+    return None
+
+
+def _mounts(table: Path) -> dict[str, str]:
+    """The file system of each mount point; see proc_pid_mountinfo(5). None where there is no such table."""
+    try:
+        lines = table.read_text().splitlines()
+    except OSError:
+        return {}
+    halves = [line.partition(" - ") for line in lines]
+    return {_unescaped(mount.split()[4]): what.split()[0] for mount, _, what in halves}
+
+
+def _unescaped(path: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), path)
 
 
 def preload_modules(settings: MemorySettings) -> list[str]:

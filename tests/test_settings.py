@@ -94,6 +94,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "SWEEP_SECONDS": "7",
         "LIVEKIT_API_BUDGET": "70",
         "PROMETHEUS_PORT": "9090",
+        "EPHEMERAL_MEMORY": "yes",
         "EMBEDDINGS": "off",
         "MEMORY_EXTRACTION": "llm",
         "RESUME_WINDOW": "7",
@@ -109,7 +110,7 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
-        "INSTRUCTIONS_FILE": str(EXAMPLE),
+        "INSTRUCTIONS_FILE": identity.__file__.replace("identity", "environment"),
         "TOOL_DEADLINE": "7",
     }
     before = getattr(cls(), field)

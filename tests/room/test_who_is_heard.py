@@ -7,6 +7,7 @@ models behind the session (`Voice`), and where the store's file lies.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -172,6 +173,21 @@ async def test_an_anonymous_visitor_is_talked_to_and_nothing_is_kept(
     assert len(lines(log, "[MEMORY OFF]")) == 1
     assert "Your memory is off in this call" in product.requests(room)[-1].everything
     assert lines(log, "[MEMORY STORED]", "[MEMORY CATEGORIZATION]", "[PROFILE CREATE]") == []
+
+
+async def test_on_a_worker_that_would_lose_it_nothing_is_kept_and_people_are_told(
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    product.services = dataclasses.replace(product.services, temporary="set SUPABASE_URL")
+    room.join("alice@example.com")
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, "alice@example.com", "I live in Oslo.")
+        await over(worker, room)
+    assert product.memories("alice@example.com") == product.profiles() == []
+    assert len(lines(log, "[MEMORY OFF] temporary memory")) == 1
+    assert "Your memory is off in this call" in product.requests(room)[-1].everything
 
 
 # -- who is heard

@@ -94,6 +94,7 @@ class Worker:
             "LIVEKIT_API_SECRET": server.secret,
             "OPENAI_BASE_URL": models_url,
             "RAPPORT_HOME": str(home),
+            "EPHEMERAL_MEMORY": "yes",  # where tests run in a container
             **own,
         }
 
