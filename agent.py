@@ -39,7 +39,14 @@ from identity import (
 )
 from memory.operate.housekeeping import Housekeeping
 from memory.records import Profile
-from memory.settings import open_store, preload_modules, prepare_embedder, prepare_store, why_off
+from memory.settings import (
+    open_store,
+    preload_modules,
+    prepare_embedder,
+    prepare_store,
+    what_goes_away,
+    why_off,
+)
 from room.capacity import Capacity
 from room.console import end_with_the_console
 from room.dispatch import is_superfluous, leave, withdraw
@@ -184,6 +191,8 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
     def keep_house(*_: object) -> None:  # also each time the worker has lost its connection and is back
         if silent := vendors.why_silent(settings.voice):
             log.error("[VOICE OFF] in all calls of this worker: %s", silent)
+        for what in what_goes_away(settings.memory):
+            log.warning("[SUPABASE KEYS] %s", what)
         if why := why_off(settings.memory):
             log.error("[MEMORY OFF] in all calls of this worker: %s", why)
         elif services.temporary:
