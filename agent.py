@@ -162,6 +162,10 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         load_fnc=capacity.load,
         # `capacity` decides; a threshold would count each job that is about to run as a large share of it
         load_threshold=math.inf,
+        num_idle_processes=settings.worker.idle,
+        initialize_process_timeout=settings.worker.initialize_timeout,
+        drain_timeout=settings.worker.drain_timeout,
+        job_memory_limit_mb=settings.worker.job_memory_limit_mb,
         port=settings.room.port,
         prometheus_port=settings.metrics.prometheus_port,
         prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,

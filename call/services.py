@@ -19,6 +19,7 @@ from memory.manager import MemoryManager
 from memory.operate.housekeeping import HEARTBEAT_SECONDS
 from memory.settings import MemorySettings, open_store, why_temporary
 from metrics import MetricsSettings
+from room.capacity import WorkerSettings
 from room.participant import RoomSettings
 from room.rescue import RescueSettings
 from voice.session import Prepared, Voice, embeddings_client, prepare
@@ -39,6 +40,7 @@ class Settings:
     rescue: RescueSettings = field(default_factory=RescueSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 def open_voice(settings: VoiceSettings, prepared: Prepared) -> Voice:

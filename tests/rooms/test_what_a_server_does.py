@@ -67,8 +67,8 @@ async def agents(livekit: api.LiveKitAPI, room: str) -> list[str]:
 
 
 async def jobs(livekit: api.LiveKitAPI, room: str) -> list[int]:
-    """The states of the jobs of the room's only dispatch."""
-    [dispatch] = await livekit.agent_dispatch.list_dispatch(room)
+    """The states of the jobs of the room's only dispatch that names an agent."""
+    [dispatch] = [each for each in await livekit.agent_dispatch.list_dispatch(room) if each.agent_name]
     return [job.state.status for job in dispatch.state.jobs]
 
 
@@ -101,27 +101,23 @@ async def test_who_dies_is_seen_for_a_while_listed_for_ever_and_not_replaced(
 ) -> None:
     room = fresh("kitchen")
     workers = [start(), start()]
-    joined = time.time()
     async with person(livekit_server, fresh) as alice:
         await alice.answer()
-        while not await jobs(livekit, room):  # noqa: ASYNC110 - the server tells nobody
-            await asyncio.sleep(0.1)
-        [dispatch] = await livekit.agent_dispatch.list_dispatch(room)
-        late = time.time() - dispatch.state.created_at / 1e9
         await asyncio.sleep(6)  # as late as the list of rooms may be
         before = await listed(livekit, room)
 
         [busy] = [worker for worker in workers if worker.jobs(room)]
         os.kill(busy.jobs(room)[-1] if who == "its job" else busy.program.pid, signal.SIGKILL)
+        killed = time.monotonic()
         gone = await seconds_until(lambda: not alice.agents, "the agent to be gone")
         while await listed(livekit, room) == before:
-            assert time.time() - joined < 2 * _PATIENCE, "the list does not tell that the agent is gone"
+            assert time.monotonic() - killed < _PATIENCE, "the list does not tell that the agent is gone"
             await asyncio.sleep(0.1)
         await asyncio.sleep(_PATIENCE)
 
         after, states = await listed(livekit, room), await jobs(livekit, room)
         assert await agents(livekit, room) == []
-    tell(f"kill -9 of {who}", agent_gone_after=gone, job_listed_after_at_most=late, states=states)
+    tell(f"kill -9 of {who}", agent_gone_after=gone, states=states)
     assert [before, after] == [(1, 1), (1, 0)]
     assert 15 < gone < 25
     assert len(states) == 1

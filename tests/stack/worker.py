@@ -38,6 +38,8 @@ _NOT_INHERITED = (
         "RECONNECT_",
         "ARRIVAL_",
         "SWEEP_",
+        "RESCUE",
+        "EPHEMERAL_",
     ),
 )
 
