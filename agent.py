@@ -39,14 +39,7 @@ from identity import (
 )
 from memory.operate.housekeeping import Housekeeping
 from memory.records import Profile
-from memory.settings import (
-    open_store,
-    preload_modules,
-    prepare_embedder,
-    prepare_store,
-    what_goes_away,
-    why_off,
-)
+from memory.settings import open_store, preload_modules, prepare_embedder, prepare_store, what_goes_away, why_off
 from room.capacity import Capacity
 from room.console import end_with_the_console
 from room.dispatch import is_superfluous, leave, withdraw

@@ -42,8 +42,9 @@ log = logging.getLogger("rapport.room")
 
 # What a sweep asks takes about 2 ms each: it must not be all that worker and server do.
 _SHARE_OF_TIME = 0.1
-# Of a minute's calls: for lists of all rooms, and together with looks at rooms of which they tell nothing new. With the
-# rest the people of a dead worker get their agents, three calls each; a tenth stays for jobs that die in that moment.
+# Of a minute's calls: for lists of all rooms, and together with looks at rooms of which they tell nothing new, one with
+# each list. With the rest the people of a dead worker get their agents, three calls each; a tenth stays for jobs that
+# die in that moment.
 _LISTS = 0.3
 _ROUTINE = 0.4
 _AGENTS = 0.9
@@ -254,7 +255,7 @@ class Rescue:
         self._doubtful = {room.sid: self._doubtful[room.sid] for room in urgent if room.sid in self._doubtful}
         urgent.sort(key=lambda room: room.sid not in self._doubtful)
         failure: api.TwirpError | None = None
-        for share, rooms in ((_AGENTS, urgent), (_ROUTINE, routine)):
+        for share, rooms in ((_AGENTS, urgent), (_ROUTINE, routine[:1])):
             for room in rooms:
                 # what is doubtful is followed to its end first: two calls each
                 if self._budget.left(share) < (2 if room.sid in self._doubtful else 1 + 2 * len(self._doubtful)):

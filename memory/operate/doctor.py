@@ -93,7 +93,7 @@ async def _embedded(settings: MemorySettings) -> list[Check]:
 async def _supabase(settings: MemorySettings, project: Access) -> list[Check]:
     from memory.stores.supabase import SupabaseStore  # noqa: PLC0415
 
-    store = SupabaseStore(project)
+    store = SupabaseStore(replace(project, next_signing=None))  # each key is asked for itself
     try:
         ends = [Check(f"end of {what.split()[0]}", None, *what.split(": ", 1)) for what in going_away(project)]
         checks = [_settings(project), *ends, await _reached(store, settings)]

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import random
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiohttp import web
-from google.protobuf.message import Message
 from livekit.agents import AgentServer
-from livekit.agents.types import ATTRIBUTE_AGENT_NAME
-from livekit.protocol.agent_dispatch import (
-    AgentDispatch,
-    AgentDispatchState,
-    CreateAgentDispatchRequest,
-    ListAgentDispatchRequest,
-    ListAgentDispatchResponse,
-)
-from livekit.protocol.models import ParticipantInfo, Room
-from livekit.protocol.room import ListParticipantsRequest, ListParticipantsResponse, ListRoomsResponse
+from livekit.protocol.models import Room
 
 from room.budget import Budget, BudgetSpent, Rounds
 from room.rescue import Rescue, RescueSettings
 from room.rules import Rules
+from tests.room.livekit import Agent, LiveKit, serving
 from tests.room.worker import until
 
 NOW = 1_800_000_000.0
@@ -177,72 +168,20 @@ def test_a_room_for_which_an_agent_was_sent_is_left_alone_for_a_while() -> None:
 # --- a deployment ---------------------------------------------------------------------------------------------------
 
 
-class Cloud:
-    """A LiveKit server's API, as far as a sweep asks it, with its rooms, and a limit of its own."""
-
-    def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
-        self.order: list[str] = []
-        self.rooms: dict[str, bool] = {}
-        """Whether its agent is there."""
-        self.refuses: Callable[[], str | None] = lambda: None
-        """How long one has to wait, where one asks too much."""
-
-    async def handle(self, request: web.Request) -> web.Response:
-        method, body = request.path.rsplit("/", 1)[1], await request.read()
-        self.asked[method] += 1
-        self.order.append(method)
-        if (seconds := self.refuses()) is not None:
-            return web.Response(status=429, text="too many requests", headers={"Retry-After": seconds})
-        answers: dict[str, Callable[[bytes], Message]] = {
-            "ListRooms": self._all_rooms,
-            "ListParticipants": self._participants,
-            "ListDispatch": self._dispatches,
-            "CreateDispatch": self._send,
-        }
-        answer = answers[method](body)
-        return web.Response(body=answer.SerializeToString(), content_type="application/protobuf")
-
-    def _all_rooms(self, _: bytes) -> Message:
-        rooms = [
-            Room(sid=f"RM_{name}", name=name, num_participants=1, num_publishers=1 + served)
-            for name, served in self.rooms.items()
-        ]
-        return ListRoomsResponse(rooms=rooms)
-
-    def _participants(self, body: bytes) -> Message:
-        there = [ParticipantInfo(identity="alice")]
-        if self.rooms[ListParticipantsRequest.FromString(body).room]:
-            there.append(ParticipantInfo(kind=ParticipantInfo.AGENT, attributes={ATTRIBUTE_AGENT_NAME: ""}))
-        return ListParticipantsResponse(participants=there)
-
-    def _dispatches(self, body: bytes) -> Message:
-        name = ListAgentDispatchRequest.FromString(body).room
-        lost = AgentDispatch(id=f"AD_{name}", agent_name="", room=name, state=AgentDispatchState(created_at=1))
-        return ListAgentDispatchResponse(agent_dispatches=[lost])
-
-    def _send(self, body: bytes) -> Message:
-        self.rooms[CreateAgentDispatchRequest.FromString(body).room] = True
-        return AgentDispatch()
+@pytest.fixture
+async def livekit(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveKit]:
+    """Twenty rooms; their agents came a while ago."""
+    it = LiveKit(20, 1, random.Random(20))  # noqa: S311
+    for room in it.rooms.values():
+        room.born -= 60
+        room.dispatches.clear()
+        room.dispatches.append((room.born, Agent(0, room.born)))
+    async with serving(it, monkeypatch):
+        yield it
 
 
 @pytest.fixture
-async def cloud(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cloud]:
-    it = Cloud()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", it.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    address = f"ws://127.0.0.1:{runner.addresses[0][1]}"
-    for name, value in {"URL": address, "API_KEY": "devkey", "API_SECRET": "secret" * 8}.items():
-        monkeypatch.setenv(f"LIVEKIT_{name}", value)
-    yield it
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def sweeping(cloud: Cloud) -> AsyncIterator[Callable[..., None]]:
+async def sweeping(livekit: LiveKit) -> AsyncIterator[Callable[..., None]]:
     """Start a worker that would look fifty times a second."""
     rescues: list[Rescue] = []
 
@@ -257,56 +196,69 @@ async def sweeping(cloud: Cloud) -> AsyncIterator[Callable[..., None]]:
         await each.aclose()
 
 
+def lose(livekit: LiveKit, count: int) -> None:
+    """The agents of so many rooms have been gone for a while."""
+    for room in list(livekit.rooms.values())[:count]:
+        for _, agent in room.dispatches:
+            assert agent
+            agent.leaves = room.born + 1
+
+
+def sent(livekit: LiveKit) -> int:
+    return livekit.asked()["CreateDispatch"]
+
+
 async def test_rooms_in_order_are_looked_into_seldom_and_lists_come_first(
-    cloud: Cloud, sweeping: Callable[..., None]
+    livekit: LiveKit, sweeping: Callable[..., None]
 ) -> None:
-    cloud.rooms = {f"room{i}": True for i in range(50)}
     sweeping(livekit_api_budget=20)
-    await until(lambda: cloud.asked.total() == 8)
+    await until(lambda: len(livekit.calls) >= 4)
     await asyncio.sleep(0.5)  # as long as twenty-five sweeps would take
-    assert cloud.order[0] == "ListRooms"
-    assert set(cloud.asked) == {"ListRooms", "ListParticipants"}
-    assert cloud.asked.total() <= 10
+    assert livekit.calls[0][1] == "ListRooms"
+    assert set(livekit.asked()) == {"ListRooms", "ListParticipants"}
+    assert len(livekit.calls) <= 8
 
 
-async def test_people_who_miss_an_agent_take_three_calls_each(cloud: Cloud, sweeping: Callable[..., None]) -> None:
-    cloud.rooms = {f"room{i}": i >= 7 for i in range(20)}
-    sweeping(livekit_api_budget=100)
-    await until(lambda: all(cloud.rooms.values()))
-    assert [cloud.asked[each] for each in ("ListDispatch", "CreateDispatch")] == [7, 7]
-    assert cloud.asked.total() <= 60
+async def test_people_who_miss_an_agent_take_three_calls_each(livekit: LiveKit, sweeping: Callable[..., None]) -> None:
+    lose(livekit, 7)
+    sweeping(livekit_api_budget=200)
+    await until(lambda: sent(livekit) == 7)
+    assert livekit.asked()["ListDispatch"] == 7
+    assert livekit.asked()["ListParticipants"] <= 20
 
 
-async def test_what_is_too_much_for_one_minute_waits_for_the_next(cloud: Cloud, sweeping: Callable[..., None]) -> None:
-    cloud.rooms = {f"room{i}": False for i in range(50)}
+async def test_what_is_too_much_for_one_minute_waits_for_the_next(
+    livekit: LiveKit, sweeping: Callable[..., None]
+) -> None:
+    lose(livekit, 20)
     sweeping(livekit_api_budget=40)
-    await until(lambda: cloud.asked["CreateDispatch"] >= 1)
+    await until(lambda: sent(livekit))
     await asyncio.sleep(0.3)
-    assert cloud.asked.total() <= 40
-    assert not all(cloud.rooms.values())
+    assert len(livekit.calls) <= 40
+    assert 5 <= sent(livekit) < 20
 
 
 async def test_a_server_that_has_enough_is_left_alone_and_asked_again_later(
-    cloud: Cloud, sweeping: Callable[..., None], caplog: pytest.LogCaptureFixture
+    livekit: LiveKit, sweeping: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    cloud.rooms = {"room": False}
-    cloud.refuses = lambda: "1"
+    lose(livekit, 1)
+    livekit.refuses, livekit.retry_after = lambda: True, "1"
     sweeping()
-    await until(cloud.asked.total)
-    cloud.refuses = lambda: None
+    await until(lambda: livekit.calls)
+    livekit.refuses = lambda: False
     await asyncio.sleep(0.5)
-    assert cloud.asked.total() == 1
-    await until(lambda: cloud.rooms["room"])
+    assert len(livekit.calls) == 1
+    await until(lambda: sent(livekit))
     assert len([line for line in caplog.messages if line.startswith("[SWEEP FAILED]")]) == 1
 
 
 async def test_a_rescue_that_is_off_asks_nothing_and_says_why(
-    cloud: Cloud, sweeping: Callable[..., None], caplog: pytest.LogCaptureFixture
+    livekit: LiveKit, sweeping: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="rapport.room")
     sweeping("as RESCUE says")
     await asyncio.sleep(0.1)
-    assert cloud.asked.total() == 0
+    assert livekit.calls == []
     assert "[RESCUE OFF] agents are not put back by us: as RESCUE says" in caplog.messages
 
 
@@ -328,3 +280,87 @@ def test_where_the_platform_sends_agents_anew_we_do_not(
         monkeypatch.setenv("LIVEKIT_REMOTE_EOT_URL", "https://eot.example")
     monkeypatch.setenv("RESCUE", rescue)
     assert bool(RescueSettings().why_off(url)) is off
+
+
+# --- ten minutes ----------------------------------------------------------------------------------------------------
+
+ROOMS, WORKERS, BUDGET, MINUTES = 50, 3, 100, 10.0
+# A server takes 21 s of it to notice that agents are gone, and up to five more to list it.
+BACK_SECONDS = 45.0
+# More people than a minute's budget holds, and a server that refuses a fifth of the calls.
+BACK_IN_TROUBLE = 120.0
+
+
+class Deployment:
+    """Workers that share a lease, as their housekeeping does."""
+
+    def __init__(self, livekit: LiveKit) -> None:
+        self._livekit = livekit
+        self._holder = (-1, 0.0)
+        self._rescues = {number: self._start(number) for number in range(WORKERS)}
+
+    def _start(self, number: int) -> Rescue:
+        async def lease() -> bool:
+            holder, until = self._holder
+            if holder == number or time.monotonic() > until:
+                self._holder = (number, time.monotonic() + 15)
+            return self._holder[0] == number
+
+        server = AgentServer()
+        rescue = Rescue(Rules(""), RescueSettings(), lease)
+        rescue.watch(server)
+        server.emit("worker_registered", f"AW_{number}", None)
+        return rescue
+
+    @property
+    def sweeper(self) -> int:
+        return self._holder[0]
+
+    async def kill(self, number: int) -> dict[str, float]:
+        """A worker dies. How long its people had no agent that answers, in seconds."""
+        killed = time.time()
+        await self._rescues.pop(number).aclose()
+        lost = self._livekit.kill(number)
+        back: dict[str, float] = {}
+        while len(back) < len(lost):
+            await asyncio.sleep(0.1)
+            now = time.time()
+            for room in lost:
+                if any(agent.worker in self._livekit.workers for agent in room.agents(now)):
+                    back.setdefault(room.name, now - killed)
+        took = sorted(back.values())
+        return {"people": len(took), "median": took[len(took) // 2], "slowest": took[-1]}
+
+    async def aclose(self) -> None:
+        for rescue in self._rescues.values():
+            await rescue.aclose()
+
+
+@pytest.mark.soak
+async def test_three_workers_ask_no_more_than_their_budget_for_ten_minutes_and_people_get_their_agents_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dice = random.Random(429)  # noqa: S311
+    async with serving(LiveKit(ROOMS, WORKERS, dice), monkeypatch) as livekit:
+        deployment = Deployment(livekit)
+        began = time.monotonic()
+        await asyncio.sleep(120)
+        quiet = len(livekit.calls)
+        first = await deployment.kill(deployment.sweeper)  # the worst of the three
+        print(f"\n{quiet / 2:g} calls a minute where nothing happens; the sweeper dies: {first}")  # noqa: T201
+        await asyncio.sleep(began + 300 - time.monotonic())
+        livekit.refuses = lambda: dice.random() < 0.2
+        second = await deployment.kill(next(iter(livekit.workers - {deployment.sweeper})))
+        print(f"with 429s another one dies: {second}")  # noqa: T201
+        await asyncio.sleep(began + MINUTES * 60 - time.monotonic())
+        await deployment.aclose()
+
+        now, most = time.time(), livekit.most_in_a_minute()
+        sent = {name: len(room.dispatches) - 1 for name, room in livekit.rooms.items()}
+        print(f"most in a minute: {most}, refused: {livekit.refused}, all: {dict(livekit.asked())}")  # noqa: T201
+        assert [len(room.agents(now)) for room in livekit.rooms.values()] == [1] * ROOMS
+    assert most <= BUDGET
+    assert livekit.refused
+    assert sum(sent.values()) == first["people"] + second["people"]  # nobody got one more
+    assert first["slowest"] < BACK_SECONDS
+    assert second["slowest"] < BACK_IN_TROUBLE

@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import ClientSession, ClientTimeout, WSMsgType, web
+from aiohttp import ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType, web
 
 from tests.stack.livekit_server import HOST, LiveKitServer
 
+Socket = web.WebSocketResponse | ClientWebSocketResponse
 _OF_ONE_HOP = ("connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade")
 
 
@@ -45,23 +46,21 @@ class Counting:
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         here = web.WebSocketResponse(max_msg_size=0)
-        address, headers = (
-            self._upstream + request.raw_path,
-            {"Authorization": request.headers.get("Authorization", "")},
-        )
+        headers = {"Authorization": request.headers.get("Authorization", "")}
+        address = self._upstream + request.raw_path
         async with self._session.ws_connect(address, headers=headers, max_msg_size=0) as there:
             await here.prepare(request)
-
-            async def pass_on(source: object, to: object) -> None:
-                async for message in source:  # type: ignore[attr-defined]
-                    if message.type == WSMsgType.BINARY:
-                        await to.send_bytes(message.data)  # type: ignore[attr-defined]
-                    elif message.type == WSMsgType.TEXT:
-                        await to.send_str(message.data)  # type: ignore[attr-defined]
-                await to.close()  # type: ignore[attr-defined]
-
-            await asyncio.gather(pass_on(here, there), pass_on(there, here), return_exceptions=True)
+            await asyncio.gather(_pass_on(here, there), _pass_on(there, here), return_exceptions=True)
         return here
+
+
+async def _pass_on(source: Socket, to: Socket) -> None:
+    async for message in source:
+        if message.type == WSMsgType.BINARY:
+            await to.send_bytes(message.data)
+        elif message.type == WSMsgType.TEXT:
+            await to.send_str(message.data)
+    await to.close()
 
 
 @asynccontextmanager

@@ -137,6 +137,7 @@ async def test_a_next_key_that_the_project_does_not_know_is_found_by_the_doctor_
     assert wrong.told == "the project does not know SUPABASE_SIGNING_JWK_NEXT (kid our-key) yet"
 
     operator.rest.revoke_signing_key()
+    assert "does not take" in {check.name: check for check in await examine(operator.settings)}["tokens"].told
     store = open_store(operator.settings)
     try:
         for _ in range(2):
