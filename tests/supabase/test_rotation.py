@@ -13,7 +13,7 @@ import pytest
 from identity import livekit_identity_to_uuid
 from memory.manager import MemoryManager
 from memory.operate.doctor import examine
-from memory.settings import MemorySettings, open_store, what_goes_away
+from memory.settings import MemorySettings, open_store, prepare_store, what_goes_away
 from memory.stores.supabase_keys import StoreMisconfigured
 from room.rescue import RescueSettings
 from tests.conftest import ROOT
@@ -103,7 +103,8 @@ async def test_keys_are_changed_in_the_middle_of_calls_and_nobody_notices(
     operator: Operator, product: Product, server: Edge, part: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    product.remember_with(MemoryManager(lambda: open_store(operator.settings), 1.5))
+    prepare_store(operator.settings)
+    product.remember_with(MemoryManager(lambda: open_store(operator.settings), deadline=5.0))  # of a busy machine
     rooms = {who: server.room(f"{who} {part}") for who in PEOPLE}
     told: list[str] = []
     async with working(product.server) as worker:
