@@ -1,4 +1,4 @@
-"""The shipped worker, whose agents publish a track, as voices do, and say nothing: fifty of them fit on two cores."""
+"""The shipped worker, whose agents publish a track, as voices do, and say nothing: many of them fit on two cores."""
 
 from __future__ import annotations
 
