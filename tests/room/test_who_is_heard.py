@@ -30,6 +30,7 @@ from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from room.participant import RoomSettings
+from room.rescue import RescueSettings
 from tests.memory.sessions.moody import delayed
 from tests.room.console import console
 from tests.room.edge import AGENT, Edge, EdgeRoom
@@ -188,6 +189,14 @@ async def test_on_a_worker_that_would_lose_it_nothing_is_kept_and_people_are_tol
     assert product.memories("alice@example.com") == product.profiles() == []
     assert len(lines(log, "[MEMORY OFF] temporary memory")) == 1
     assert "Your memory is off in this call" in product.requests(room)[-1].everything
+
+
+async def test_such_a_worker_says_so_at_its_start(product: Product, log: pytest.LogCaptureFixture) -> None:
+    product.services = dataclasses.replace(product.services, temporary="set SUPABASE_URL")
+    product.set(rescue=RescueSettings(rescue="off"))
+    product.server.emit("worker_registered", "AW_1", None)
+    [told] = [record for record in log.records if record.getMessage().startswith("[MEMORY TEMPORARY]")]
+    assert (told.levelname, told.getMessage().endswith(": set SUPABASE_URL")) == ("ERROR", True)
 
 
 # -- who is heard
