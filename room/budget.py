@@ -38,12 +38,16 @@ class Budget:
     def left(self, share: float = 1.0) -> int:
         """How many calls, if no more than this share of the minute's are spent; 0 while the server wants to be left
         alone."""
-        now = self._clock()
-        while self._calls and self._calls[0] <= now - _MINUTE:
+        while self._calls and self._calls[0] <= self._clock() - _MINUTE:
             self._calls.popleft()
-        if now < self._closed_until:
+        if self.closed_for:
             return 0
         return max(0, int(self.a_minute * min(share, self.share)) - len(self._calls))
+
+    @property
+    def closed_for(self) -> float:
+        """How many seconds the server wants to be left alone."""
+        return max(0.0, self._closed_until - self._clock())
 
     def spend(self) -> None:
         """Count a call that is made now. Raises `BudgetSpent`."""

@@ -229,10 +229,11 @@ class Rescue:
                     ours, self._budget.share = False, _OTHERS
                     self._doubtful.clear()
             except BudgetSpent:
-                pass  # there is more in a while
+                pause = max(self._budget.closed_for, self._seconds)
             except Exception as error:
                 self._failed("SWEEP", error)
-                pause = min(2 * pause, _SLOWEST * self._seconds)
+                # a server that refuses says for how long
+                pause = self._budget.closed_for or min(2 * pause, _SLOWEST * self._seconds)
             else:
                 if self._failures:
                     self._failures.clear()
@@ -269,7 +270,7 @@ class Rescue:
 
     async def _look(self, livekit: Server, rules: Rules, room: Room) -> None:
         """Into one room: first who is there. Where an agent may be missing, what was sent for, the next time."""
-        there = self._doubtful.pop(room.sid, None)
+        there = self._doubtful.get(room.sid)
         if there is None:
             there = await livekit.participants(room.name)
             if rules.settled(there):
@@ -284,6 +285,7 @@ class Rescue:
             if await self._fill(livekit, room.name, vacancy):
                 filled = True
                 log.info("[SWEEP] people without an agent, one is sent, room: %s", pseudonym(room.name))
+        del self._doubtful[room.sid]
         if filled or rules.awaits(dispatches, now, self._over):
             self._rounds.doubt(room, now + LISTED_SECONDS)
         else:

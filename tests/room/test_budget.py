@@ -288,7 +288,7 @@ ROOMS, WORKERS, BUDGET, MINUTES = 50, 3, 100, 10.0
 # A server takes 21 s of it to notice that agents are gone, and up to five more to list it.
 BACK_SECONDS = 45.0
 # More people than a minute's budget holds, and a server that refuses a fifth of the calls.
-BACK_IN_TROUBLE = 120.0
+BACK_IN_TROUBLE = 180.0
 
 
 class Deployment:

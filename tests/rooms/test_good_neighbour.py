@@ -27,7 +27,7 @@ from tests.stack.worker import ROOT, Worker
 Fresh = Callable[[str], str]
 ROOMS = 6
 BUDGET = 60
-BACK_SECONDS = 40.0
+BACK_SECONDS = 60.0
 """LiveKit needs 21 s of it to notice that an agent is gone; the rest is for a busy machine, and for what is refused."""
 
 
