@@ -2,6 +2,9 @@
 #
 #     docker build -t rapport . && docker run --env-file .env --volume rapport:/data rapport
 #
+# Without a volume at /data, and without SUPABASE_URL, a worker remembers nobody, and says so: each deployment would forget
+# everybody. (`VOLUME` would make one that is new each time.)
+#
 # At SIGTERM it takes no new rooms, finishes its calls (for up to an hour) and ends. Give it that time: `docker stop
 # --time 3700`, or `terminationGracePeriodSeconds: 3700`. What is killed earlier cuts people off in mid-sentence; what
 # they told until then is kept.
@@ -35,7 +38,6 @@ ENV PATH=/app/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     RAPPORT_HOME=/data
 USER 10001:10001
-VOLUME /data
 EXPOSE 8081
 # 200 while it runs, 503 when it gave up on its server. It answers before it is registered: a rollout that must not
 # take the last worker away waits for "registered worker" in the log.

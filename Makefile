@@ -30,8 +30,9 @@ test: .venv/.dev ## Run the tests. Servers they need are fetched and built once,
 test-rooms: .venv/.dev ## Run all tests in real rooms, on a real livekit-server; make test has one of each kind.
 	$(PYTHON) -m pytest -m "rooms and not soak" $(ARGS)
 
-soak: .venv/.dev ## Run the tests with their full counts.
+soak: .venv/.dev ## Run the tests with their full counts, and those in rooms on the livekit-server before too.
 	$(PYTHON) -m pytest -m "soak or thorough" $(ARGS)
+	RAPPORT_LIVEKIT_SERVER=1.13.5 $(PYTHON) -m pytest -m "rooms and (soak or thorough)" $(ARGS)
 
 stack: .venv/.dev ## Fetch and build the servers that the tests start: LiveKit, Postgres, PostgREST.
 	$(PYTHON) -m tests.stack

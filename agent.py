@@ -39,7 +39,7 @@ from identity import (
 )
 from memory.operate.housekeeping import Housekeeping
 from memory.records import Profile
-from memory.settings import open_store, preload_modules, prepare_embedder, prepare_store, why_off
+from memory.settings import open_store, preload_modules, prepare_embedder, prepare_store, what_goes_away, why_off
 from room.capacity import Capacity
 from room.console import end_with_the_console
 from room.dispatch import is_superfluous, leave, withdraw
@@ -97,8 +97,9 @@ def prewarm(proc: JobProcess, services: Services = services) -> None:
 
 async def entrypoint(ctx: JobContext) -> None:
     """One job: one room, and one person in it; each person in it where ROOM_POLICY says everyone."""
-    binding = open_binding(ctx)  # before connect(), which freezes the context that room callbacks will see
     services: Services = ctx.proc.userdata["services"]
+    # before connect(), which freezes the context that room callbacks will see
+    binding = open_binding(ctx, remembers=services.remembers(ctx))
     settings = services.settings
     job = ctx.proc.userdata["job"] = Job(services, ctx)
     try:
@@ -154,6 +155,10 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         load_fnc=capacity.load,
         # `capacity` decides; a threshold would count each job that is about to run as a large share of it
         load_threshold=math.inf,
+        num_idle_processes=settings.worker.idle,
+        initialize_process_timeout=settings.worker.initialize_timeout,
+        drain_timeout=settings.worker.drain_timeout,
+        job_memory_limit_mb=settings.worker.job_memory_limit_mb,
         port=settings.room.port,
         prometheus_port=settings.metrics.prometheus_port,
         prometheus_multiproc_dir=settings.metrics.prometheus_multiproc_dir,
@@ -176,14 +181,19 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         on_ended=lambda session: metrics.SESSIONS_ENDED.labels(session.end_reason).inc(),
         prepare=lambda: prepare_store(settings.memory),
     )
-    Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server)
+    off = settings.rescue.why_off(settings.voice.livekit_url)
+    Rescue(rules, settings.rescue, lease=housekeeping.lease).watch(server, off)
     chores = Tasks()
 
     def keep_house(*_: object) -> None:  # also each time the worker has lost its connection and is back
         if silent := vendors.why_silent(settings.voice):
             log.error("[VOICE OFF] in all calls of this worker: %s", silent)
+        for what in what_goes_away(settings.memory):
+            log.warning("[SUPABASE KEYS] %s", what)
         if why := why_off(settings.memory):
             log.error("[MEMORY OFF] in all calls of this worker: %s", why)
+        elif services.temporary:
+            log.error("[MEMORY TEMPORARY] and off in all calls of this worker: %s", services.temporary)
         elif not chores:
             chores.spawn(housekeeping.run())
 

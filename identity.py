@@ -24,7 +24,7 @@ import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -102,7 +102,8 @@ def _settings() -> IdentitySettings:
 class SessionUser:
     """The person a session belongs to.
 
-    `remembered` is False for an anonymous identity, whose session runs without stored memory.
+    `remembered` is False where the session runs without stored memory: for an anonymous identity, and on a worker that
+    would lose it.
     """
 
     uuid: UUID
@@ -212,7 +213,11 @@ class Binding:
     """Holds a job's user: filled once, closed once. Not tied to a loop or thread; `bind` never yields between its
     check and its assignment."""
 
-    def __init__(self, job: JobContext | None = None, user: SessionUser | None = None) -> None:
+    def __init__(
+        self, job: JobContext | None = None, user: SessionUser | None = None, *, remembers: bool = True
+    ) -> None:
+        """`remembers` is False where nothing is stored of anybody."""
+        self._remembers = remembers
         self.job = job
         """The job it was opened for; None in a plain script. A binding is worth nothing inside another job."""
         self._user = user
@@ -239,6 +244,7 @@ class Binding:
         Raises `IdentityError`, `WrongSessionUser` if somebody else is bound, `NoSessionUser` after `close()`.
         """
         user = session_user(identity, kind=kind, scope=scope)
+        user = replace(user, remembered=user.remembered and self._remembers)
         if self.state is BindingState.UNBOUND:
             self._user = user
         if self.user != user:
@@ -267,23 +273,23 @@ _in_context: ContextVar[Binding | None] = ContextVar("rapport_binding", default=
 _ON_JOB = "rapport.binding"
 
 
-def open_binding(ctx: JobContext) -> Binding:
+def open_binding(ctx: JobContext, *, remembers: bool = True) -> Binding:
     """Put an empty binding in the ContextVar and on the job.
 
     Call it as the entrypoint's first statement: `connect()` freezes the context that room callbacks and text
     turns will see, so a ContextVar set after it is lost to them.
     """
-    binding = ctx.proc.userdata[_ON_JOB] = open_seat(ctx)
+    binding = ctx.proc.userdata[_ON_JOB] = open_seat(ctx, remembers=remembers)
     return binding
 
 
-def open_seat(ctx: JobContext) -> Binding:
+def open_seat(ctx: JobContext, *, remembers: bool = True) -> Binding:
     """Put an empty binding for one of several people of a job in the ContextVar, and only there.
 
     Each person's code runs in a context of its own; whatever of the job has lost it finds nobody, instead of the one
     who sat down last.
     """
-    binding = Binding(ctx)
+    binding = Binding(ctx, remembers=remembers)
     _in_context.set(binding)
     return binding
 

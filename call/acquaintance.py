@@ -26,7 +26,8 @@ RESUMED_TURNS = 12
 
 @dataclass(frozen=True)
 class Acquaintance:
-    """`stored` is None where nothing can be remembered: an anonymous identity, or a store that has not answered."""
+    """`stored` is None where nothing can be remembered: an anonymous identity, a worker that would lose it, or a
+    store that has not answered."""
 
     user: SessionUser
     stored: Session | None
@@ -79,8 +80,9 @@ async def get_acquainted(
     """Make sure of the profile, find or begin the conversation, and load what is remembered: one question to the
     store, under a deadline. A store that is silent costs the person their memory until it answers, never the call."""
     if not user.remembered:
-        log.info("[MEMORY OFF] anonymous identity, nothing will be stored for user: %s", user.uuid)
-        metrics.MEMORY_OFF.labels("anonymous").inc()
+        why = "anonymous identity" if services.remembers(ctx) else "temporary memory"
+        log.info("[MEMORY OFF] %s, nothing will be stored for user: %s", why, user.uuid)
+        metrics.MEMORY_OFF.labels(why.partition(" ")[0]).inc()
         return Acquaintance(user, None)
     try:
         stored = await remembering.start(

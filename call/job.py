@@ -78,7 +78,7 @@ class Job:
         """One person's place in the room. A call that fails to start gives it back: who is still there, or comes back,
         gets another try."""
         try:
-            await self._talk_to(caller, open_seat(self._ctx))
+            await self._talk_to(caller, open_seat(self._ctx, remembers=self._services.remembers(self._ctx)))
         except IdentityError as error:  # it would be refused again
             log.error("[SESSION REFUSED] %s", error)
         except Exception as error:  # nothing that one person's call meets may leave them alone for ever

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from livekit.agents import JobContext
+
 import metrics
 from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
@@ -15,8 +17,9 @@ from memory.embedding.embedders import Embedder, EmbeddingsOff, LocalEmbedder, O
 from memory.language.utterances import unfinished
 from memory.manager import MemoryManager
 from memory.operate.housekeeping import HEARTBEAT_SECONDS
-from memory.settings import MemorySettings, open_store
+from memory.settings import MemorySettings, open_store, why_temporary
 from metrics import MetricsSettings
+from room.capacity import WorkerSettings
 from room.participant import RoomSettings
 from room.rescue import RescueSettings
 from voice.session import Prepared, Voice, embeddings_client, prepare
@@ -37,6 +40,7 @@ class Settings:
     rescue: RescueSettings = field(default_factory=RescueSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 def open_voice(settings: VoiceSettings, prepared: Prepared) -> Voice:
@@ -52,6 +56,8 @@ class Services:
     memory: MemoryManager
     prepare: Callable[[], Prepared] = prepare
     open_voice: Callable[[VoiceSettings, Prepared], Voice] = open_voice
+    temporary: str | None = None
+    """Why memories would soon be lost here; then nobody has any. None where they last."""
     heartbeat: float = HEARTBEAT_SECONDS
     """How often, in seconds, a call tells the store that it lives."""
     look_elsewhere: float = 10.0
@@ -61,6 +67,10 @@ class Services:
     long each time."""
     part_seconds: float = 20.0
     """How long any one part of a call's end may take. A session waits for its last words and for tools."""
+
+    def remembers(self, ctx: JobContext) -> bool:
+        """Whether people's memories outlast this job. Who tries a worker in a terminal has the machine at hand."""
+        return self.temporary is None or ctx.is_fake_job()
 
 
 def services_of(settings: Settings) -> Services:
@@ -72,7 +82,7 @@ def services_of(settings: Settings) -> Services:
         open_embedder=lambda: open_embedder(settings),
         measure_embedding=metrics.measure_embedding,
     )
-    return Services(settings, memory, partial(prepare, settings.voice))
+    return Services(settings, memory, partial(prepare, settings.voice), temporary=why_temporary(settings.memory))
 
 
 async def has_curator(settings: Settings, voice: Voice) -> bool:

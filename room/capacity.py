@@ -17,6 +17,9 @@ from pathlib import Path
 
 import psutil
 from livekit.agents import AgentServer, JobRequest
+from livekit.agents.worker import ServerEnvOption
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 log = logging.getLogger("rapport.room")
 
@@ -28,6 +31,32 @@ _BUSY = 0.69
 _FULL = 1.0
 # How long an accepted job may take to run before it does not count any more.
 _ASSIGNMENT_SECONDS = 10.0
+
+
+class WorkerSettings(BaseSettings):
+    """The framework's own limits, by default as it has them.
+
+    `idle_processes` are started before anybody comes, so that nobody waits for one; without it as many as there are
+    cores, and none in development. `initialize_timeout` is how long, in seconds, one may take to start, and
+    `drain_timeout` how long a worker that was told to stop lets its calls go on. A job that takes more than
+    `job_memory_limit_mb` is killed, and another agent is sent for its people; 0 is no limit.
+    """
+
+    model_config = SettingsConfigDict(
+        alias_generator=str.upper, populate_by_name=True, env_ignore_empty=True, frozen=True
+    )
+
+    idle_processes: int | None = Field(default=None, ge=0, le=1000)
+    initialize_timeout: float = Field(default=10.0, gt=0, le=600)
+    drain_timeout: int = Field(default=3600, ge=0)
+    job_memory_limit_mb: float = Field(default=0.0, ge=0)
+
+    @property
+    def idle(self) -> ServerEnvOption[int]:
+        """As the framework wants it."""
+        chosen = self.idle_processes
+        cores = math.ceil(Machine().cores()[0]) if chosen is None else chosen
+        return ServerEnvOption(dev_default=chosen or 0, prod_default=cores)
 
 
 class Machine:

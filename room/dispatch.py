@@ -12,7 +12,7 @@ import aiohttp
 from livekit import api, rtc
 from livekit.agents import JobContext
 from livekit.protocol.agent_dispatch import AgentDispatch, CreateAgentDispatchRequest
-from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.models import ParticipantInfo, Room
 from livekit.protocol.room import (
     DeleteRoomRequest,
     ListParticipantsRequest,
@@ -41,8 +41,8 @@ class Server:
     livekit: api.LiveKitAPI
     seconds: float = API_SECONDS
 
-    async def rooms(self) -> list[str]:
-        return [room.name for room in (await self._answer(self.livekit.room.list_rooms(ListRoomsRequest()))).rooms]
+    async def rooms(self) -> Sequence[Room]:
+        return (await self._answer(self.livekit.room.list_rooms(ListRoomsRequest()))).rooms
 
     async def participants(self, room: str) -> Sequence[ParticipantInfo]:
         there = self.livekit.room.list_participants(ListParticipantsRequest(room=room))

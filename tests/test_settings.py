@@ -16,6 +16,7 @@ from call.clock import ClockSettings
 from identity import IdentitySettings
 from memory.settings import MemorySettings
 from metrics import MetricsSettings
+from room.capacity import WorkerSettings
 from room.participant import RoomSettings
 from room.rescue import RescueSettings
 from voice.settings import VoiceSettings
@@ -29,6 +30,7 @@ CLASSES: tuple[type[BaseSettings], ...] = (
     RescueSettings,
     RoomSettings,
     VoiceSettings,
+    WorkerSettings,
 )
 EXAMPLE = Path(identity.__file__).parent / ".env.example"
 LISTED = re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
@@ -90,8 +92,15 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "ARRIVAL_TIMEOUT": "7",
         "IDLE_TIMEOUT": "7",
         "MAX_CALL_LENGTH": "7",
+        "RESCUE": "off",
         "SWEEP_SECONDS": "7",
+        "LIVEKIT_API_BUDGET": "70",
+        "IDLE_PROCESSES": "7",
+        "INITIALIZE_TIMEOUT": "7",
+        "DRAIN_TIMEOUT": "7",
+        "JOB_MEMORY_LIMIT_MB": "700",
         "PROMETHEUS_PORT": "9090",
+        "EPHEMERAL_MEMORY": "yes",
         "EMBEDDINGS": "off",
         "MEMORY_EXTRACTION": "llm",
         "RESUME_WINDOW": "7",

@@ -15,7 +15,7 @@ from memory.operate.migrate import InTheWay, Ledgers, checked, ledgers
 from memory.settings import MemorySettings, open_store
 from memory.stores.protocol import StoreError
 from memory.stores.supabase_answers import SchemaNotExposed, exposing
-from memory.stores.supabase_keys import Access, StoreMisconfigured, public_key
+from memory.stores.supabase_keys import Access, StoreMisconfigured, going_away, public_key
 from memory.stores.supabase_tokens import SKEW_SECONDS
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ async def _embedded(settings: MemorySettings) -> list[Check]:
 async def _supabase(settings: MemorySettings, project: Access) -> list[Check]:
     from memory.stores.supabase import SupabaseStore  # noqa: PLC0415
 
-    store = SupabaseStore(project)
+    store = SupabaseStore(replace(project, next_signing=None))  # each key is asked for itself
     try:
-        checks = [_settings(project), await _reached(store, settings)]
+        ends = [Check(f"end of {what.split()[0]}", None, *what.split(": ", 1)) for what in going_away(project)]
+        checks = [_settings(project), *ends, await _reached(store, settings)]
         if checks[-1].held:
             checks += [_clock(store.clock_ahead), *await _inside(settings, project, store)]
         return checks
@@ -108,7 +109,7 @@ async def _supabase(settings: MemorySettings, project: Access) -> list[Check]:
 
 def _settings(project: Access) -> Check:
     signing = project.signing
-    how = f"people's tokens signed with {signing.variable} as {project.role}" if signing else "no tokens for people"
+    how = f"people's tokens signed with {signing} as {project.role}" if signing else "no tokens for people"
     return Check("settings", True, f"{project.url}, {project.key}: {project.key.kind.value}, {how}")
 
 
@@ -157,6 +158,8 @@ async def _inside(settings: MemorySettings, project: Access, store: SupabaseStor
     checks += await _anonymous(settings, project)
     if project.signing:
         checks += [await _token(project, store), await _callable(store, uuid4(), schemas)]
+    if project.next_signing:
+        checks.append(await _next_token(project))
     return [*checks, *await _applied(settings, described, schemas)]
 
 
@@ -276,7 +279,23 @@ async def _token(project: Access, store: SupabaseStore) -> Check:
         return Check("tokens", False, str(error), fix + "authenticated or voice_agent")
     if found:
         return Check("tokens", False, "an invented person's token shows somebody's rows", _MIGRATE)
-    return Check("tokens", True, f"the project takes what {project.signing.variable} signs")
+    return Check("tokens", True, f"the project takes what {project.signing} signs")
+
+
+async def _next_token(project: Access) -> Check:
+    from memory.stores.supabase import StoreUnavailable, SupabaseStore  # noqa: PLC0415
+
+    store = SupabaseStore(replace(project, signing=project.next_signing, next_signing=None))
+    try:
+        await store.memories(uuid4())
+    except StoreUnavailable as error:
+        return Check("next tokens", None, str(error), "try again")
+    except StoreError:
+        fix = "import it as a standby key (Settings → JWT keys) before you rotate"
+        return Check("next tokens", None, f"the project does not know {project.next_signing} yet", fix)
+    finally:
+        await store.aclose()
+    return Check("next tokens", True, f"the project takes what {project.next_signing} signs too: it can be rotated to")
 
 
 async def _applied(settings: MemorySettings, described: dict[str, Any] | None, schemas: Schemas) -> list[Check]:

@@ -55,10 +55,13 @@ class SessionClosed(LookupError):
 
 
 class MemoryOff(Exception):
-    """This session keeps nothing: its identity is anonymous."""
+    """This session keeps nothing: its identity is anonymous, or the worker would lose it."""
 
     def __init__(self) -> None:
-        super().__init__("this identity is anonymous (ANONYMOUS_IDENTITIES): nothing is stored in its session")
+        super().__init__(
+            "nothing is stored in this session: its identity is anonymous (ANONYMOUS_IDENTITIES), or the worker would "
+            "lose it (EPHEMERAL_MEMORY)"
+        )
 
 
 class SessionMemory(OpenSession):

@@ -12,7 +12,7 @@ import logging
 import random
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -32,6 +32,7 @@ from memory.records import (
     Turn,
 )
 from memory.stores.export import parse
+from memory.stores.protocol import StoreError
 from memory.stores.rows import (
     changes_of,
     curation_of,
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     import httpx
     from supabase import AsyncClient
 
+log = logging.getLogger("rapport.memory")
+
 T = TypeVar("T")
 _Ask = Callable[["AsyncClient"], Any]
 """Makes the request of one call."""
@@ -85,6 +88,8 @@ FIRST_TRY_SECONDS = 0.9
 PATIENCE_SECONDS = 9.5
 """Less than `memory.sessions.client` has for a write that nobody waits for, which so hears what the matter was."""
 ATTEMPTS = 4
+# A token with the right date, and keys that were read anew.
+_REMEDIES = 2
 # One event loop does not get more out of httpx by asking for more at once.
 CONNECTIONS = 8
 # Below what the servers on the way allow an idle connection.
@@ -100,18 +105,24 @@ class SupabaseStore:
     """
 
     def __init__(
-        self, access: Access, patience: float = PATIENCE_SECONDS, first_try: float = FIRST_TRY_SECONDS
+        self,
+        access: Access,
+        patience: float = PATIENCE_SECONDS,
+        first_try: float = FIRST_TRY_SECONDS,
+        reread: Callable[[], Access | None] = lambda: None,
     ) -> None:
-        """Opens nothing before the first call.
+        """Opens nothing before the first call. `reread` gives the access anew where the project refuses what it gave
+        before: keys may be in files that somebody has changed.
 
         `patience`: how long, in seconds, one call may take with all that is repeated. Its first try is given up after
         `first_try`, because nothing else tells that a connection has died in silence; the next ones have the rest.
         """
-        self._access = access
+        self._access = self._known = access
+        self._reread = reread
         self._patience = patience
         self._first_try = first_try
         self._clock = ServerClock()
-        self._tokens = PersonTokens(access.signing, access.role, self._clock) if access.signing else None
+        self._tokens = self._tokens_of(access)
         self._at_once = asyncio.Semaphore(CONNECTIONS)
         self._http: httpx.AsyncClient | None = None
         self._client: AsyncClient | None = None
@@ -316,13 +327,54 @@ class SupabaseStore:
         raise failed from None
 
     async def _ask(self, function: str, person: UUID | None, ask: _Ask) -> Any:
-        try:
-            return await self._send(function, person, ask)
-        except TokenRefused:
-            # Its answer told the time. Where that is why, a token with the right date helps.
-            if person is None or self._tokens is None or not self._tokens.outdated(person):
+        for _ in range(_REMEDIES):
+            access = self._access
+            try:
+                return await self._send(function, person, ask)
+            except TokenRefused as refused:
+                if await self._remedied(access, person):
+                    continue
+                if person and access.next_signing:
+                    return await self._with_next_key(access, refused, function, person, ask)
                 raise
-            return await self._send(function, person, ask)
+        return await self._send(function, person, ask)
+
+    async def _remedied(self, refused: Access, person: UUID | None) -> bool:
+        """Whether the project may take now what it has refused."""
+        if person and self._tokens and self._tokens.outdated(person):
+            return True  # its answer told the time, and the next token has the right date
+        try:
+            found = await asyncio.to_thread(self._reread) if self._access is refused else None
+        except StoreMisconfigured as error:
+            log.error("[SUPABASE KEYS] the project refuses them, and they cannot be read anew: %s", error)
+            return False
+        if self._access is refused and found and found != self._known:
+            self._known = found
+            self._use(found)
+            signing = f", tokens are signed with {found.signing}" if found.signing else ""
+            log.warning("[SUPABASE KEYS] read anew, because the project refused them: %s%s", found.key, signing)
+        return self._access is not refused  # perhaps by another call
+
+    async def _with_next_key(
+        self, access: Access, refused: TokenRefused, function: str, person: UUID, ask: _Ask
+    ) -> Any:
+        """The same with a token that the next key signs. If the project takes it, so it is for all from now on."""
+        self._use(replace(access, signing=access.next_signing, next_signing=access.signing))
+        try:
+            answer = await self._send(function, person, ask)
+        except StoreError as failed:
+            self._use(access)
+            raise (refused if isinstance(failed, TokenRefused) else failed) from None
+        told = "[SUPABASE KEYS] the project takes no more of what %s signs: from now on %s signs"
+        log.warning(told, access.signing, access.next_signing)
+        return answer
+
+    def _use(self, access: Access) -> None:
+        """From the next request on; those that are on their way keep what they have, and the connections stay."""
+        self._access, self._tokens, self._client = access, self._tokens_of(access), None
+
+    def _tokens_of(self, access: Access) -> PersonTokens | None:
+        return PersonTokens(access.signing, access.role, self._clock) if access.signing else None
 
     async def _send(self, function: str, person: UUID | None, ask: _Ask) -> Any:
         import httpx  # noqa: PLC0415
@@ -343,26 +395,9 @@ class SupabaseStore:
 
     def _open(self) -> AsyncClient:
         if self._client is None:
-            import httpx  # noqa: PLC0415
             from supabase import AsyncClient, AsyncClientOptions  # noqa: PLC0415
 
-            # at INFO it writes a line for each call, and so for each turn of each person
-            if (chatter := logging.getLogger("httpx")).level == logging.NOTSET:
-                chatter.setLevel(logging.WARNING)
-            here = on_this_machine(self._access.url)
-            self._http = httpx.AsyncClient(
-                verify=False if here else tls_context(),  # nothing leaves the machine
-                trust_env=not here,  # a company's proxy does not know the way to this machine
-                http2=False,  # servers drop idle HTTP/2 connections with a request on them
-                follow_redirects=False,  # a redirect makes a GET of our POST
-                timeout=httpx.Timeout(self._patience, connect=CONNECT_SECONDS),
-                limits=httpx.Limits(
-                    max_connections=CONNECTIONS,
-                    max_keepalive_connections=CONNECTIONS,
-                    keepalive_expiry=_KEEPALIVE_SECONDS,
-                ),
-                event_hooks={"response": [self._hear]},
-            )
+            self._http = self._http or self._connections()
             options = AsyncClientOptions(
                 httpx_client=self._http,
                 schema=self._access.schema,
@@ -373,6 +408,27 @@ class SupabaseStore:
             )
             self._client = AsyncClient(self._access.url, self._access.key.text, options)
         return self._client
+
+    def _connections(self) -> httpx.AsyncClient:
+        import httpx  # noqa: PLC0415
+
+        # at INFO it writes a line for each call, and so for each turn of each person
+        if (chatter := logging.getLogger("httpx")).level == logging.NOTSET:
+            chatter.setLevel(logging.WARNING)
+        here = on_this_machine(self._access.url)
+        return httpx.AsyncClient(
+            verify=False if here else tls_context(),  # nothing leaves the machine
+            trust_env=not here,  # a company's proxy does not know the way to this machine
+            http2=False,  # servers drop idle HTTP/2 connections with a request on them
+            follow_redirects=False,  # a redirect makes a GET of our POST
+            timeout=httpx.Timeout(self._patience, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS,
+                max_keepalive_connections=CONNECTIONS,
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+            ),
+            event_hooks={"response": [self._hear]},
+        )
 
     async def _hear(self, response: httpx.Response) -> None:
         """Refuse what is no answer of our function. Here, because the library keeps neither the status nor the

@@ -58,6 +58,9 @@ class SigningKey:
     """The shared secret as it is, or the private key as JWK text."""
     key_id: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.variable} (kid {self.key_id})" if self.key_id else self.variable
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -70,11 +73,14 @@ class Access:
     """The database role of people's tokens."""
     schema: str = "public"
     """Where our functions and tables are."""
+    next_signing: SigningKey | None = None
+    """Signs instead where the project does not take, or take any more, what `signing` signs."""
 
 
 _PRIVILEGED = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY")
 _PUBLIC = ("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY")
 _SIGNING = ("SUPABASE_SIGNING_JWK", "SUPABASE_JWT_SECRET")
+_NEXT_SIGNING = "SUPABASE_SIGNING_JWK_NEXT"
 
 _DASHBOARD = ("supabase.com", "app.supabase.com")
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
@@ -112,7 +118,11 @@ def access(*, url: str | None, keys: Mapping[str, str | None], role: str, schema
             f"{key.variable} alone may do nothing in the database, because everybody has it: set SUPABASE_SECRET_KEY, "
             "or let each person in with SUPABASE_JWT_SECRET or SUPABASE_SIGNING_JWK"
         )
-    return Access(url, key, signing, role, schema)
+    following = keys.get(_NEXT_SIGNING)
+    if following and signing is None:
+        raise StoreMisconfigured(f"{_NEXT_SIGNING} is set without a present one: set SUPABASE_SIGNING_JWK to it")
+    next_signing = _from_jwk(_NEXT_SIGNING, following) if following else None
+    return Access(url, key, signing, role, schema, next_signing)
 
 
 def schema_name(text: str) -> str:
@@ -123,6 +133,26 @@ def schema_name(text: str) -> str:
             "rapport_voice; or public"
         )
     return text
+
+
+def going_away(access: Access) -> list[str]:
+    """What of this a project at Supabase will not take any more: until when it does, and what to do before. Who hosts
+    Supabase themselves keeps what they have. [Migrating to publishable and secret API keys; JWT signing keys]"""
+    hosted = (urlsplit(access.url).hostname or "").endswith(".supabase.co") or claims(access.key.text).get("ref")
+    found: list[str] = []
+    if hosted and access.key.kind in (KeyKind.SERVICE_ROLE, KeyKind.ANON):
+        successor = _PRIVILEGED[0] if access.key.kind.privileged else _PUBLIC[0]
+        found.append(
+            f"{access.key.variable} is a {access.key.kind.value}, and Supabase deprecates these by the end of 2026: "
+            f"make a new key (Settings → API keys), set {successor} to it, and unset {access.key.variable}"
+        )
+    if hosted and access.signing and access.signing.variable == "SUPABASE_JWT_SECRET":
+        found.append(
+            "SUPABASE_JWT_SECRET is a legacy JWT secret, which Supabase does not rotate any more, and which goes with "
+            "the legacy keys by the end of 2026: import a signing key (Settings → JWT keys) and set "
+            f"{_NEXT_SIGNING} to it, as sql/README.md says"
+        )
+    return found
 
 
 def public_key(keys: Mapping[str, str | None], url: str) -> ApiKey | None:

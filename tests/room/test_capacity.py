@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from livekit.agents import AgentServer
 from livekit.agents.worker import ServerEnvOption
 
 import agent
-from room.capacity import Capacity, Machine
+from room.capacity import Capacity, Machine, WorkerSettings
 from room.participant import RoomSettings
 
 GIB = 2**30
@@ -264,6 +265,20 @@ def test_each_of_two_workers_on_a_machine_can_have_a_port_of_its_own() -> None:
     assert ports(worker_port=9001) == [9001, 9001]
     assert ports(worker_port=0) == [0, 0]
     assert agent.server._port == agent.services.settings.room.port
+
+
+def test_the_frameworks_limits_are_as_it_has_them_or_as_the_settings_say() -> None:
+    def limits(server: AgentServer) -> list[object]:
+        idle = [ServerEnvOption.getvalue(server._num_idle_processes, devmode) for devmode in (True, False)]
+        return [*idle, server._initialize_process_timeout, server._drain_timeout, server._job_memory_limit_mb]
+
+    def ours(**settings: float) -> list[object]:
+        chosen = dataclasses.replace(agent.services.settings, worker=WorkerSettings.model_validate(settings))
+        return limits(agent.make_server(dataclasses.replace(agent.services, settings=chosen)))
+
+    assert ours() == limits(AgentServer())
+    chosen = ours(idle_processes=3, initialize_timeout=20, drain_timeout=60, job_memory_limit_mb=900)
+    assert chosen == [3, 3, 20, 60, 900]
 
 
 def test_the_shipped_worker_decides_by_its_capacity() -> None:

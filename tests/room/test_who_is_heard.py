@@ -7,6 +7,7 @@ models behind the session (`Voice`), and where the store's file lies.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -29,6 +30,7 @@ from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from room.participant import RoomSettings
+from room.rescue import RescueSettings
 from tests.memory.sessions.moody import delayed
 from tests.room.console import console
 from tests.room.edge import AGENT, Edge, EdgeRoom
@@ -172,6 +174,29 @@ async def test_an_anonymous_visitor_is_talked_to_and_nothing_is_kept(
     assert len(lines(log, "[MEMORY OFF]")) == 1
     assert "Your memory is off in this call" in product.requests(room)[-1].everything
     assert lines(log, "[MEMORY STORED]", "[MEMORY CATEGORIZATION]", "[PROFILE CREATE]") == []
+
+
+async def test_on_a_worker_that_would_lose_it_nothing_is_kept_and_people_are_told(
+    product: Product, room: EdgeRoom, log: pytest.LogCaptureFixture
+) -> None:
+    product.services = dataclasses.replace(product.services, temporary="set SUPABASE_URL")
+    room.join("alice@example.com")
+    async with working(product.server) as worker:
+        await worker.job(room.name)
+        await product.greeted(room)
+        await product.chat(room, "alice@example.com", "I live in Oslo.")
+        await over(worker, room)
+    assert product.memories("alice@example.com") == product.profiles() == []
+    assert len(lines(log, "[MEMORY OFF] temporary memory")) == 1
+    assert "Your memory is off in this call" in product.requests(room)[-1].everything
+
+
+async def test_such_a_worker_says_so_at_its_start(product: Product, log: pytest.LogCaptureFixture) -> None:
+    product.services = dataclasses.replace(product.services, temporary="set SUPABASE_URL")
+    product.set(rescue=RescueSettings(rescue="off"))
+    product.server.emit("worker_registered", "AW_1", None)
+    [told] = [record for record in log.records if record.getMessage().startswith("[MEMORY TEMPORARY]")]
+    assert (told.levelname, told.getMessage().endswith(": set SUPABASE_URL")) == ("ERROR", True)
 
 
 # -- who is heard

@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from multidict import CIMultiDict
@@ -21,14 +22,13 @@ HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length",
 LONGEST_REQUEST = 16 * 1024 * 1024
 
 
-def handler(
-    tokens: dict[str, str], upstream: str, session: ClientSession
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """`tokens` gives the JWT behind each key that exists; `upstream` is where PostgREST is."""
+def handler(keys: Path, upstream: str, session: ClientSession) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The file `keys` has the JWT behind each key that exists, and may change; `upstream` is where PostgREST is."""
 
     async def handle(request: web.Request) -> web.Response:
         if not request.path.startswith(f"{PREFIX}/"):
             return web.json_response({"error": "requested path is invalid"}, status=404)
+        tokens: dict[str, str] = json.loads(keys.read_text())  # noqa: ASYNC240 - some hundred bytes
         key = request.headers.get("apikey")
         if key is None:
             return _refused("No API key found in request", "No `apikey` request header or url param was found.")
@@ -62,12 +62,12 @@ def _refused(message: str, hint: str) -> web.Response:
     return web.json_response({"message": message, "hint": hint}, status=401)
 
 
-async def serve(host: str, port: int, upstream: str, tokens: dict[str, str]) -> None:
+async def serve(host: str, port: int, upstream: str, keys: str) -> None:
     """Until somebody ends the program."""
     connector, patience = TCPConnector(limit=0), ClientTimeout(total=60)
     async with ClientSession(connector=connector, timeout=patience, auto_decompress=False) as session:
         application = web.Application(client_max_size=LONGEST_REQUEST)
-        application.router.add_route("*", "/{path:.*}", handler(tokens, upstream, session))
+        application.router.add_route("*", "/{path:.*}", handler(Path(keys), upstream, session))
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, host, port).start()

@@ -7,6 +7,7 @@ with Postgres() as postgres, PostgREST(postgres.as_authenticator(postgres.fresh_
     SUPABASE_JWT_SECRET = rest.jwt_secret                  # or SUPABASE_SIGNING_JWK = rest.signing_jwk
     rest.token(user)                                       # what a worker would mint for that person
     rest.kill(); rest.start()                              # same address
+    rest.add_signing_key(); rest.revoke_signing_key()      # as one rotates; secret keys alike
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ import os
 import platform
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -57,6 +61,25 @@ def gateway_and_server_ports() -> tuple[int, int, int]:
         return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
 
 
+@dataclass(frozen=True)
+class _SigningKey:
+    kid: str
+    key: ec.EllipticCurvePrivateKey
+
+    def jwk(self, *, private: bool) -> str:
+        jwk = ECAlgorithm.to_jwk(self.key if private else self.key.public_key(), as_dict=True)
+        return json.dumps(jwk | {"kid": self.kid, "alg": "ES256", "use": "sig"})
+
+    def token(self) -> str:
+        """Nobody's."""
+        claims = {"role": "authenticated", "exp": int(time.time()) + A_YEAR}
+        return jwt.encode(claims, self.key, algorithm="ES256", headers={"kid": self.kid})
+
+
+def _secret_key() -> str:
+    return f"sb_secret_{secrets.token_urlsafe(24)}"
+
+
 class PostgREST:
     """PostgREST and its gateway on loopback, while a `with` block runs. Everything blocks."""
 
@@ -65,10 +88,10 @@ class PostgREST:
         self.url = ""
         """What SUPABASE_URL takes; known once it runs, and stays over a restart."""
         self.jwt_secret = secrets.token_hex(32)
-        self._signing_key = ec.generate_private_key(ec.SECP256R1())
+        self._signing_keys = [_SigningKey("worker", ec.generate_private_key(ec.SECP256R1()))]
         self.service_role_key = self._key("service_role")
         self.anon_key = self._key("anon")
-        self.secret_key = f"sb_secret_{secrets.token_urlsafe(24)}"
+        self._secret_keys = [_secret_key()]
         self.publishable_key = f"sb_publishable_{secrets.token_urlsafe(24)}"
         self.server = Program("postgrest", folder / "postgrest.log")
         self.gateway = Program("gateway", folder / "gateway.log")
@@ -84,13 +107,59 @@ class PostgREST:
     @property
     def signing_jwk(self) -> str:
         """A private key as JSON whose tokens are taken as well: what SUPABASE_SIGNING_JWK takes."""
-        return json.dumps(self._jwk(private=True))
+        return self._signing_keys[0].jwk(private=True)
+
+    @property
+    def secret_key(self) -> str:
+        return self._secret_keys[0]
 
     def token(self, user: UUID | str, role: str = "authenticated", seconds: float = 3600, **claims: object) -> str:
         """A person's own token, as Supabase or a worker with the JWT secret makes it."""
         now = int(time.time())
         body = {"role": role, "sub": str(user), "aud": "authenticated", "iat": now, "exp": int(now + seconds)}
         return jwt.encode(body | claims, self.jwt_secret, algorithm="HS256")
+
+    # -- its rotation: what is added is taken beside the oldest, until that is revoked
+
+    def add_signing_key(self) -> str:
+        """As a standby key that was imported."""
+        self._signing_keys.append(_SigningKey(secrets.token_hex(4), ec.generate_private_key(ec.SECP256R1())))
+        self._publish(self._signing_keys[-1], taken=True)
+        return self._signing_keys[-1].jwk(private=True)
+
+    def revoke_signing_key(self) -> None:
+        self._publish(self._signing_keys.pop(0), taken=False)
+
+    def add_secret_key(self) -> str:
+        self._secret_keys.append(_secret_key())
+        self._write_keys()
+        return self._secret_keys[-1]
+
+    def revoke_secret_key(self) -> None:
+        del self._secret_keys[0]
+        self._write_keys()
+
+    def _publish(self, key: _SigningKey, *, taken: bool) -> None:
+        """Returns when PostgREST knows."""
+        self._write_keys()
+        os.kill(self.server.pid, signal.SIGUSR2)
+        authorization = {"Authorization": f"Bearer {key.token()}"}
+        self.server.ready_when(
+            lambda: (self._status(self._ports[1], "/", authorization) == 200) is taken, READY_SECONDS, "its new keys"
+        )
+
+    def _write_keys(self) -> None:
+        published = [self._oct(), *(json.loads(key.jwk(private=False)) for key in self._signing_keys)]
+        tokens = {
+            self.service_role_key: self.service_role_key,
+            self.anon_key: self.anon_key,
+            **dict.fromkeys(self._secret_keys, self.service_role_key),
+            self.publishable_key: self.anon_key,
+        }
+        for name, content in (("signing.json", {"keys": published}), ("keys.json", tokens)):
+            new = self._folder / f"{name}.new"
+            new.write_text(json.dumps(content))
+            new.replace(self._folder / name)
 
     # -- its life
 
@@ -139,6 +208,7 @@ class PostgREST:
 
     def _start(self) -> None:
         gateway, server, health = self._ports
+        self._write_keys()
         if self.server.exit_code is not None or not self._started(self.server):
             environment = os.environ | {
                 "PGRST_DB_URI": self._dsn,
@@ -146,7 +216,7 @@ class PostgREST:
                 "PGRST_DB_EXTRA_SEARCH_PATH": "public, extensions",
                 "PGRST_DB_ANON_ROLE": "anon",
                 "PGRST_DB_MAX_ROWS": "1000",
-                "PGRST_JWT_SECRET": json.dumps({"keys": [self._oct(), self._jwk(private=False)]}),
+                "PGRST_JWT_SECRET": f"@{self._folder / 'signing.json'}",
                 "PGRST_SERVER_HOST": HOST,
                 "PGRST_SERVER_PORT": str(server),
                 "PGRST_ADMIN_SERVER_PORT": str(health),
@@ -159,13 +229,8 @@ class PostgREST:
         self.gateway.ready_when(self._gateway_answers, READY_SECONDS, "it answers")
 
     def _start_gateway(self, port: int, server: int) -> None:
-        tokens = {
-            self.service_role_key: self.service_role_key,
-            self.anon_key: self.anon_key,
-            self.secret_key: self.service_role_key,
-            self.publishable_key: self.anon_key,
-        }
-        configuration = {"host": HOST, "port": port, "upstream": f"http://{HOST}:{server}", "tokens": tokens}
+        keys = str(self._folder / "keys.json")
+        configuration = {"host": HOST, "port": port, "upstream": f"http://{HOST}:{server}", "keys": keys}
         environment = os.environ | {"RAPPORT_GATEWAY": json.dumps(configuration)}
         self.gateway.run(
             [sys.executable, "-m", "tests.stack.gateway"], environment=environment, folder=HERE.parent.parent
@@ -184,10 +249,10 @@ class PostgREST:
         return self._status(self._ports[0], "/") == 404
 
     @staticmethod
-    def _status(port: int, path: str) -> int | None:
+    def _status(port: int, path: str, headers: Mapping[str, str] | None = None) -> int | None:
         connection = http.client.HTTPConnection(HOST, port, timeout=2)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(headers or {}))
             return connection.getresponse().status
         return None
 
@@ -201,7 +266,3 @@ class PostgREST:
     def _oct(self) -> dict[str, str]:
         secret = base64.urlsafe_b64encode(self.jwt_secret.encode()).rstrip(b"=").decode()
         return {"kty": "oct", "k": secret, "alg": "HS256"}
-
-    def _jwk(self, *, private: bool) -> dict[str, str]:
-        key = self._signing_key if private else self._signing_key.public_key()
-        return ECAlgorithm.to_jwk(key, as_dict=True) | {"kid": "worker", "alg": "ES256", "use": "sig"}

@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.stack import livekit_server
-from tests.stack.livekit_server import VERSION, LiveKitServer, Unavailable, installed_go, needed, obtain
+from tests.stack.livekit_server import (
+    BEFORE,
+    SOURCE,
+    VERSION,
+    LiveKitServer,
+    Unavailable,
+    installed_go,
+    needed,
+    obtain,
+)
 from tests.stack.process import NotReady
 from tests.stack.worker import ROOT
 
@@ -27,6 +36,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("RAPPORT_STACK", str(tmp_path / "stack"))
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("RAPPORT_LIVEKIT_SERVER", raising=False)
     return folder
 
 
@@ -42,6 +52,11 @@ def install_go(path: Path, tmp_path: Path) -> InstallGo:
             PATH=/usr/bin:/bin
             if [ "$1" = env ]; then echo {version}; exit; fi
             [ "$GOTOOLCHAIN" = local ] && [ "$CGO_ENABLED" = 0 ] || exit 2
+            if [ "$1" = mod ]; then
+                mkdir -p vendor/github.com/livekit/livekit-server/pkg/rtc
+                echo "on; se.EnableSped(true)" > vendor/github.com/livekit/livekit-server/pkg/rtc/transport.go; exit
+            fi
+            [ "$2" = "{SOURCE}@v{BEFORE}" ] || [ "$(cat vendor/github.com/livekit/*/pkg/rtc/*.go)" = "on; " ] || exit 3
             mkdir -p "$GOBIN"; {build}
         """
         return executable(path / "go", script)
@@ -72,6 +87,23 @@ def test_a_server_is_built_once_and_then_found(install_go: InstallGo, tmp_path: 
     assert (tmp_path / "built").read_text().split() == ["x"]
     assert len(told) == 1
     assert sorted(file.name for file in first.parent.iterdir()) == [first.name, "lock"]
+
+
+def test_the_one_before_is_built_beside_it_whatever_is_on_the_path(
+    install_go: InstallGo, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_go("go1.26.8")
+    executable(path / "livekit-server", "#!/bin/sh\n")
+    monkeypatch.setenv("RAPPORT_LIVEKIT_SERVER", BEFORE)
+
+    assert obtain().name == f"livekit-server-{BEFORE}"
+
+
+def test_a_version_that_nobody_can_build_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_LIVEKIT_SERVER", "1.13.12")
+
+    with pytest.raises(Unavailable, match=f"we can build {VERSION} and {BEFORE}"):
+        obtain()
 
 
 def test_processes_that_start_at_once_build_one_server(install_go: InstallGo, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ _NOT_INHERITED = (
         "RECONNECT_",
         "ARRIVAL_",
         "SWEEP_",
+        "RESCUE",
+        "EPHEMERAL_",
     ),
 )
 
@@ -94,6 +96,7 @@ class Worker:
             "LIVEKIT_API_SECRET": server.secret,
             "OPENAI_BASE_URL": models_url,
             "RAPPORT_HOME": str(home),
+            "EPHEMERAL_MEMORY": "yes",  # where tests run in a container
             **own,
         }
 
