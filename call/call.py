@@ -142,6 +142,8 @@ class Call:
             for end in ends:
                 end.cancel()
         reason = ends[done.pop()]
+        if self._apps:
+            self._apps.cut_short()
         if goodbye := GOODBYES.get(reason):
             try:
                 async with asyncio.timeout(GOODBYE_SECONDS):
@@ -166,6 +168,8 @@ class Call:
 
     async def _close(self, reason: str) -> None:
         voice, remembering = self._voice, self._memory
+        if self._apps:  # first: the session waits for a tool that runs
+            await self._part("apps", self._apps.aclose())
         await self._part("line", self.line.aclose())
         if voice:
             await self._part("voice session", voice.session.aclose())
@@ -173,8 +177,6 @@ class Call:
         if remembering:
             await self._part("memory", self._finish_memory(remembering, reason))
             remembering.close()
-        if self._apps:
-            await self._part("apps", self._apps.aclose())
         if voice:
             await self._part("connections", voice.aclose())
             metrics.SESSIONS_ENDED.labels(reason).inc()
@@ -224,9 +226,10 @@ class Call:
             show_link(session, app, url)
             return "rpc"
 
-        self._apps = open_apps(self._settings.apps, self._binding.user, assistant, show)
-        assistant.on_leaving.append(self._apps.cut_short)
-        self._tasks.spawn(self._apps.follow())
+        apps = self._apps = open_apps(self._settings.apps, self._binding.user, assistant, show)
+        # the framework then closes the session, which waits for a tool that runs
+        room.on("disconnected", apps.cut_short)
+        self._tasks.spawn(apps.follow())
 
     async def _stay_acquainted(
         self, assistant: Assistant, acquaintance: Acquaintance, remembering: SessionMemory

@@ -102,8 +102,6 @@ class Assistant(Agent):
         """The person has said goodbye, and heard the agent's."""
         self._leaving: SpeechHandle | None = None
         """What the agent says to a person who wants to go."""
-        self.on_leaving: list[Callable[[], None]] = []
-        """What is to be called when the session begins to close, before it waits for tools that run."""
         self._character = services.settings.character
         self._confirmation = SpokenConfirmation()
         self._found: dict[str, list[Memory]] = {}
@@ -146,8 +144,6 @@ class Assistant(Agent):
             self._remembering.observers.append(self._on_memory)
 
     async def on_exit(self) -> None:
-        for leave in self.on_leaving:
-            leave()
         self._remembering.on_redacted.clear()
         if self._realtime:
             self._remembering.observers.remove(self._on_memory)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -17,6 +17,13 @@ from tests.apps.scripted_service import Refusal, ScriptedService, hang
 from tests.apps.talking import Talking, answered
 from tests.room.models import Call, Request
 from tests.room.worker import until
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedService]:
+    async with ScriptedService().listening() as it:
+        yield it
+
 
 FLOW = {"connect_app", "disconnect_app", "finish_connecting", "my_apps"}
 
