@@ -88,16 +88,19 @@ class Calling:
         connection = await self._store.connection(person, app)
         if connection is None:
             raise Refused("not_connected", "This app is not connected.")
+        writes = tool in self._apps[app].writes
         for last in (False, True):
             session = await self._session(connection)
-            offered = next((each for each in await session.tools() if each.name == tool), None)
-            if offered is None:
-                raise Refused("no_such_tool", "The app has no such tool any more.")
-            writes = is_write(self._apps[app], offered)
-            told.begin()
-            attempt.set(told)
             try:
+                offered = next((each for each in await session.tools() if each.name == tool), None)
+                if offered is None:
+                    raise Refused("no_such_tool", "The app has no such tool any more.")
+                writes = is_write(self._apps[app], offered)
+                told.begin()
+                attempt.set(told)
                 result = await session.call(tool, arguments)
+            except Refused:
+                raise
             except asyncio.CancelledError:
                 self._sessions.drop(connection.row, session)  # it may be frozen: the next call has another one
                 raise

@@ -82,12 +82,17 @@ class Session:
         self._auth = _Auth(held)
         self._client: Client | None = None
         self._stop = asyncio.Event()
+        self._ending = False
+        self._calls = 0
+        self._quiet = asyncio.Event()
+        """No call goes on."""
+        self._quiet.set()
         self._tools: asyncio.Future[list[Tool]] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._own())
 
     @property
     def over(self) -> bool:
-        return self._task.done() or self._stop.is_set()
+        return self._task.done() or self._ending
 
     def use(self, held: Held) -> None:
         self.used = time.monotonic()
@@ -101,10 +106,19 @@ class Session:
         """The result, or whatever the SDK raises: what became of the request, the `attempt` says."""
         await self.tools()
         assert self._client  # noqa: S101
-        return await self._client.call_tool(tool, arguments)
+        self._calls += 1
+        self._quiet.clear()
+        try:
+            return await self._client.call_tool(tool, arguments)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._quiet.set()
 
     async def aclose(self) -> None:
-        """Never longer than a second, whatever the app does."""
+        """When the calls that go on are over, each of which has a deadline; then a second at most."""
+        self._ending = True
+        await self._quiet.wait()
         self._stop.set()
         done, _ = await asyncio.wait({self._task}, timeout=_CLOSE_SECONDS)
         if not done:

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from mcp.server.auth.provider import AccessToken, RefreshToken
+from mcp.server.auth.provider import AccessToken, RefreshToken, construct_redirect_uri
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from mcp.types import ToolAnnotations
 from starlette.responses import JSONResponse, Response
@@ -64,6 +64,11 @@ class Counting(Authority):
         self.counts["revoke"] += 1
         await super().revoke_token(token)
 
+    def decline(self, ticket: str) -> str:
+        """Where the browser goes on, when somebody has said no."""
+        _, asked = self.asked.pop(ticket)
+        return construct_redirect_uri(str(asked.redirect_uri), error="access_denied", state=asked.state, iss=self.base)
+
     def forget_access(self) -> None:
         """As if all access tokens had ended."""
         self.access.clear()
@@ -89,10 +94,18 @@ class AppServer:
         self.down = False
         self.metadata: dict[str, dict[str, Any]] = {}
         self._bound = bound
-        self._server = server_of(self.authority, registers=options.get("registers", True))
+        self._address = bound.getsockname()
+        self._options = options
+        self._make()
+
+    def _make(self) -> None:
+        self._server = server_of(self.authority, registers=self._options.get("registers", True))
         self.tasks.offer(self._server)
         self._offer()
-        self._app: ASGIApp = self._server.streamable_http_app(stateless_http=options.get("stateless", False))
+        self._app: ASGIApp = self._server.streamable_http_app(stateless_http=self._options.get("stateless", False))
+
+    async def pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
     def _offer(self) -> None:
         @self._server.tool()
@@ -173,9 +186,17 @@ class AppServer:
         await JSONResponse(told)(scope, receive, send)
 
     async def stop(self) -> None:
-        self._running.should_exit = True
-        self._running.force_exit = True
+        """Again is harmless."""
+        self._running.should_exit = self._running.force_exit = True
         await self._serving
+        self._bound.close()
+
+    async def restart(self) -> None:
+        """At the same address, with all that was granted, and no session of before."""
+        await self.stop()
+        self._bound = socket.create_server(self._address)
+        self._make()
+        await self.start()
 
     async def start(self) -> None:
         config = uvicorn.Config(self, log_level="critical", timeout_graceful_shutdown=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +12,7 @@ from uuid import UUID, uuid5
 
 import httpx2
 import jwt
+import pytest
 
 SECRET = "a secret that jobs and the service share"
 _PEOPLE = UUID("1c2a0b9e-55a4-4d43-8f0b-2f8f2f0f4d10")
@@ -20,6 +22,13 @@ class Refusal(Exception):
     def __init__(self, code: str, why: str, status: int) -> None:
         super().__init__(f"{status} {code}: {why}")
         self.code, self.why, self.status = code, why, status
+
+
+async def refused(asking: Awaitable[Any]) -> str:
+    """The code with which it is refused."""
+    with pytest.raises(Refusal) as told:
+        await asking
+    return told.value.code
 
 
 class Job:
@@ -104,9 +113,10 @@ class Browser:
     async def open(self, url: str) -> Page:
         return await self._follow("GET", url)
 
-    async def press(self, url: str) -> Page:
+    async def press(self, url: str, **headers: str) -> Page:
         """The page's button, without going on to the app."""
-        return _page(await self._http.post(url))
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return _page(await self._http.post(url, headers=named))
 
     async def to_the_app(self, link: str) -> str:
         """Press Continue; where that leads."""
@@ -117,12 +127,12 @@ class Browser:
     async def at_the_app(self, address: str, account: str) -> str:
         """Sign in there; the address that it sends the browser back to."""
         page = await self._follow("GET", address)
-        ticket = parse_qs(urlsplit(page.url).query)["ticket"][0]
-        parts = urlsplit(page.url)
-        answer = await self._http.post(
-            f"{parts.scheme}://{parts.netloc}/sign-in?ticket={ticket}", data={"account": account}
-        )
+        answer = await self._http.post(page.url, data={"account": account})
         return answer.headers["location"]
+
+    async def ticket(self, address: str) -> str:
+        """Of the sign-in that waits at the app."""
+        return parse_qs(urlsplit((await self._follow("GET", address)).url).query)["ticket"][0]
 
     async def back(self, link: str, account: str) -> str:
         return await self.at_the_app(await self.to_the_app(link), account)
