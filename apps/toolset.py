@@ -39,7 +39,7 @@ Tool = llm.RawFunctionTool[..., Any]
 Work = Callable[[RunContext[None], dict[str, Any]], Awaitable[str]]
 
 _SENT: Mapping[Way, str] = {
-    "rpc": "A link to connect {app} is on the person's screen",
+    "rpc": "A link to connect {app} is on the person's screen. It is",
     "text": "A link to connect {app} was sent to the person as a chat message: ask whether they see it. It is",
     "webhook": "A link to connect {app} was sent to the person as a message. It is",
 }
