@@ -259,14 +259,13 @@ async def _post(
     http: httpx2.AsyncClient, endpoint: str, grant: Mapping[str, Any], form: dict[str, str], *, local: bool
 ) -> httpx2.Response:
     client = OAuthClientInformationFull.model_validate(grant["client"])
-    headers: dict[str, str] = {"accept": "application/json"}
+    headers = {"accept": "application/json"}
+    form = {**form, "client_id": client.client_id}
     if client.client_secret and client.token_endpoint_auth_method in (None, "client_secret_basic"):
         named = ":".join(quote(part, safe="") for part in (client.client_id, client.client_secret))  # RFC 6749, 2.3.1
         headers["authorization"] = f"Basic {base64.b64encode(named.encode()).decode()}"
-    else:
-        form = {**form, "client_id": client.client_id}
-        if client.client_secret and client.token_endpoint_auth_method == "client_secret_post":  # noqa: S105
-            form["client_secret"] = client.client_secret
+    elif client.client_secret and client.token_endpoint_auth_method == "client_secret_post":  # noqa: S105
+        form["client_secret"] = client.client_secret
     return await http.post(fit(endpoint, local=local), data=form, headers=headers)
 
 

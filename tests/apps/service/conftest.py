@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -80,12 +81,14 @@ def serve(file: Path, clock: Clock) -> Serve:
         limit: int = 100,
         idle: float = 300.0,
         more: Any = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
         **apps: Any,
     ) -> AsyncIterator[Running]:
         sealing, store = Sealing(keys), store or SqliteStore(file, clock)
         settings = ServiceSettings.model_validate({"apps": apps} | (more or {}))
-        bound = socket.create_server(("127.0.0.1", 0))
-        url = settings.apps_public_url or f"http://127.0.0.1:{bound.getsockname()[1]}"
+        bound = socket.create_server(("127.0.0.1", port))
+        url = f"http{'s' if tls else ''}://127.0.0.1:{bound.getsockname()[1]}"
         sessions = Sessions(limit, idle)
         service = Service(
             settings, store, sealing, secret=SECRET, name="Rapport", public_url=url, sessions=sessions, clock=clock
@@ -94,9 +97,9 @@ def serve(file: Path, clock: Clock) -> Serve:
             application(service.for_jobs() + service.for_browsers()), access_log=None, shutdown_timeout=0.5
         )
         await runner.setup()
-        await web.SockSite(runner, bound).start()
+        await web.SockSite(runner, bound, ssl_context=tls).start()
         try:
-            yield Running(service, store, sealing, sessions, f"http://127.0.0.1:{bound.getsockname()[1]}")
+            yield Running(service, store, sealing, sessions, url)
         finally:
             await runner.cleanup()
             await service.aclose()

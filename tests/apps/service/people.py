@@ -34,12 +34,12 @@ async def refused(asking: Awaitable[Any]) -> str:
 class Job:
     """One person's, at one process of the service."""
 
-    def __init__(self, url: str, name: str, secret: str = SECRET) -> None:
+    def __init__(self, url: str, name: str, secret: str = SECRET, verify: Any = True) -> None:
         self.name = name
         self.person = uuid5(_PEOPLE, name)
         self._url = url
         self._secret = secret
-        self._http = httpx2.AsyncClient(timeout=20)
+        self._http = httpx2.AsyncClient(timeout=20, verify=verify)
 
     def token(self, **claims: Any) -> str:
         usual = {"sub": str(self.person), "who": self.name, "aud": "rapport-apps", "exp": int(time.time()) + 60}
@@ -109,6 +109,10 @@ class Browser:
 
     def __init__(self, verify: Any = True) -> None:
         self._http = httpx2.AsyncClient(timeout=20, verify=verify)
+
+    @property
+    def cookies(self) -> list[Any]:
+        return list(self._http.cookies.jar)
 
     async def open(self, url: str) -> Page:
         return await self._follow("GET", url)

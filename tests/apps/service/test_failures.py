@@ -77,7 +77,9 @@ async def test_a_call_that_fails(serve: Serve, name: str, stateless: bool) -> No
         assert app.calls["note after"] == 1
 
 
-@pytest.mark.parametrize("name", ["hangs", *(pytest.param(name, marks=pytest.mark.thorough) for name in FAULTS if name != "hangs")])
+@pytest.mark.parametrize(
+    "name", ["hangs", *(pytest.param(name, marks=pytest.mark.thorough) for name in FAULTS if name != "hangs")]
+)
 async def test_an_app_that_fails_from_the_start(serve: Serve, name: str) -> None:
     async with (
         app_server() as app,
