@@ -72,7 +72,7 @@ class Service:
         self._unused_seconds = settings.apps_unused_days * 86_400.0
         self._sessions = sessions or Sessions()
         apps: Mapping[str, App] = settings.apps
-        self._standard = Standard(apps, _SealedClients(store, sealing), public_url=public_url, name=name)
+        self._standard = Standard(apps, _SealedClients(store, sealing), public_url=public_url, name=name, clock=clock)
         providers: dict[str, Provider] = {
             "standard": self._standard,
             "own_token": OwnToken(apps, public_url, clock),
@@ -80,14 +80,14 @@ class Service:
         if settings.composio_api_key:
             key = settings.composio_api_key.get_secret_value()
             providers["composio"] = Composio(apps, key, settings.composio_url, public_url, clock)
-        self._grants = Grants(store, sealing, apps, providers, clock)
-        self._calling = Calling(store, apps, self._grants, self._sessions)
+        self.grants = Grants(store, sealing, apps, providers, clock)
+        self._calling = Calling(store, apps, self.grants, self._sessions)
         self._connecting = Connecting(
             store=store,
             sealing=sealing,
             apps=apps,
             providers=providers,
-            grants=self._grants,
+            grants=self.grants,
             sessions=self._sessions,
             public_url=public_url,
             clock=clock,
@@ -226,7 +226,7 @@ class Service:
         WARM.set(len(self._sessions))
         for connection in await self._store.sweep(unused_seconds=self._unused_seconds):
             try:
-                await self._grants.retire(connection)
+                await self.grants.retire(connection)
             except Exception as error:
                 log.warning("[APPS] a part of a grant of %s was not given back: %s", connection.app, error)
         while given_back := await self._connecting.give_back():

@@ -41,7 +41,7 @@ class Grants:
         self._apps = apps
         self._providers = providers
         self._clock = clock
-        self._renewing: dict[str, asyncio.Task[None]] = {}
+        self.renewing: dict[str, asyncio.Task[None]] = {}
         """By the row that is renewed. A renewal goes on when its caller gives up: it may have spent the token."""
 
     def provider(self, app: str) -> Provider:
@@ -61,6 +61,7 @@ class Grants:
 
         Raises `Refused`, and marks the connection where only a new sign-in helps.
         """
+        renewed = False
         while True:
             current = await self._store.connection(connection.person, connection.app)
             if current is None:
@@ -68,21 +69,25 @@ class Grants:
             if current.status == "expired":
                 raise RECONNECT
             grant = self.open(current)
-            if grant != refused and not self.provider(current.app).stale(grant, self._clock()):
+            # once is enough: a token that is over when it comes must not keep us here
+            if grant != refused and (renewed or not self.provider(current.app).stale(grant, self._clock())):
                 return current, grant
-            await self._renew(current, grant)
+            if renewed:
+                raise Refused("bad_app", "The app does not take what it is shown.")
+            renewed = await self._renew(current, grant)
 
-    async def _renew(self, connection: Connection, grant: Grant) -> None:
-        """Come back when it was renewed, here or elsewhere, or when one may try again."""
-        task = self._renewing.get(connection.row)
+    async def _renew(self, connection: Connection, grant: Grant) -> bool:
+        """Come back when it was renewed here, or when it is time to look again: another process may be at it."""
+        task = self.renewing.get(connection.row)
         if task is None:
             if not await self._store.take_refresh(connection, seconds=LEASE_SECONDS):
                 await asyncio.sleep(_POLL_SECONDS)
-                return
+                return False
             # nobody else has come here meanwhile: the lease is ours alone
-            task = self._renewing[connection.row] = asyncio.create_task(self._renewed(connection, grant))
-            task.add_done_callback(lambda _: self._renewing.pop(connection.row, None))
+            task = self.renewing[connection.row] = asyncio.create_task(self._renewed(connection, grant))
+            task.add_done_callback(lambda _: self.renewing.pop(connection.row, None))
         await asyncio.shield(task)
+        return True
 
     async def _renewed(self, connection: Connection, grant: Grant) -> None:
         provider = self.provider(connection.app)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -166,7 +165,9 @@ def authorization(
     return f"{address}{'&' if urlsplit(address).query else '?'}{urlencode(asked)}", kept
 
 
-async def exchange(http: httpx2.AsyncClient, kept: Mapping[str, Any], answer: Mapping[str, str], *, local: bool) -> Any:
+async def exchange(
+    http: httpx2.AsyncClient, kept: Mapping[str, Any], answer: Mapping[str, str], *, now: float, local: bool
+) -> dict[str, Any]:
     """A grant for the answer of the authorization server. Raises `Refused`, `ClientUnknown`."""
     metadata = OAuthMetadata.model_validate(kept["metadata"])
     try:
@@ -190,10 +191,10 @@ async def exchange(http: httpx2.AsyncClient, kept: Mapping[str, Any], answer: Ma
         "client": kept["client"],
         "scope": kept["scope"],
     }
-    return await _token(http, grant, form, local=local)
+    return await _token(http, grant, form, now=now, local=local)
 
 
-async def refresh(http: httpx2.AsyncClient, grant: Mapping[str, Any], *, local: bool) -> dict[str, Any]:
+async def refresh(http: httpx2.AsyncClient, grant: Mapping[str, Any], *, now: float, local: bool) -> dict[str, Any]:
     """The grant with a new token. A refresh token may be good for one use: let nobody else do this meanwhile.
 
     Raises `Refused` with "reconnect" where only a new sign-in helps.
@@ -202,7 +203,7 @@ async def refresh(http: httpx2.AsyncClient, grant: Mapping[str, Any], *, local: 
         raise Refused("reconnect", "The app wants its person to sign in again.")
     form = {"grant_type": "refresh_token", "refresh_token": grant["refresh"], "resource": grant["resource"]}
     try:
-        return await _token(http, grant, form, local=local)
+        return await _token(http, grant, form, now=now, local=local)
     except ClientUnknown:
         raise Refused("reconnect", "The app wants its person to sign in again.") from None
 
@@ -216,12 +217,15 @@ async def revoke(http: httpx2.AsyncClient, grant: Mapping[str, Any], *, local: b
         if token := grant.get(kind):
             form = {"token": token, "token_type_hint": f"{kind}_token"}
             answer = await _post(http, grant["revocation_endpoint"], grant, form, local=local)
-            if answer.status_code >= 500 or answer.status_code == 429:
+            if answer.status_code == 400:  # servers of the SDK (2.3.0) want this field, whichever way they are shown it
+                form["client_secret"] = grant["client"].get("client_secret", "")
+                answer = await _post(http, grant["revocation_endpoint"], grant, form, local=local)
+            if answer.status_code not in (200, 204):
                 raise _DOWN
 
 
 async def _token(
-    http: httpx2.AsyncClient, grant: Mapping[str, Any], form: dict[str, str], *, local: bool
+    http: httpx2.AsyncClient, grant: Mapping[str, Any], form: dict[str, str], *, now: float, local: bool
 ) -> dict[str, Any]:
     answer = await _post(http, grant["token_endpoint"], grant, form, local=local)
     if answer.status_code in (400, 401, 403):
@@ -238,14 +242,13 @@ async def _token(
         token = await helpers.handle_token_response_scopes(answer)
     except OAuthTokenError:
         raise Refused("bad_app", "The app's sign-in answered nothing that can be read.") from None
-    return {**grant, **_kept(token, grant)}
+    return {**grant, **_kept(token, grant, now)}
 
 
-def _kept(token: OAuthToken, before: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(token: OAuthToken, before: Mapping[str, Any], now: float) -> dict[str, Any]:
     """`expires_at` is absolute: `expires_in` means nothing after a restart. A server need not send a new refresh
     token."""
     lifetime = DEFAULT_LIFETIME if token.expires_in is None else float(token.expires_in)
-    now = time.time()
     return {
         "access": token.access_token,
         "refresh": token.refresh_token or before.get("refresh"),

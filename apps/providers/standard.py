@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -32,7 +32,16 @@ class Clients(Protocol):
 
 
 class Standard:
-    def __init__(self, apps: Mapping[str, App], clients: Clients, *, public_url: str, name: str) -> None:
+    def __init__(
+        self,
+        apps: Mapping[str, App],
+        clients: Clients,
+        *,
+        public_url: str,
+        name: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._apps = apps
         self._clients = clients
         self._name = name
@@ -67,7 +76,7 @@ class Standard:
     async def finish(self, kept: Grant, answer: Mapping[str, str]) -> Grant:
         async with reach(local=kept["local"], private=kept["private"]) as http:
             try:
-                grant = await oauth.exchange(http, kept, answer, local=kept["local"])
+                grant = await oauth.exchange(http, kept, answer, now=self._clock(), local=kept["local"])
             except oauth.ClientUnknown:
                 await self._clients.forget_client(kept["issuer"])  # the next link registers us anew
                 raise Refused("bad_app", "The app does not know us any more. Ask for a new link.") from None
@@ -90,7 +99,7 @@ class Standard:
 
     async def renew(self, person: UUID, grant: Grant) -> Grant:
         async with reach(local=grant["local"], private=grant["private"]) as http:
-            return await oauth.refresh(http, grant, local=grant["local"])
+            return await oauth.refresh(http, grant, now=self._clock(), local=grant["local"])
 
     async def retire(self, grant: Grant) -> Grant:
         return grant
@@ -124,6 +133,6 @@ class Standard:
             return None
         client = OAuthClientInformationFull.model_validate(kept)
         ends = client.client_secret_expires_at
-        if (ends and ends < time.time() + 60) or AnyUrl(self._redirect) not in (client.redirect_uris or []):
+        if (ends and ends < self._clock() + 60) or AnyUrl(self._redirect) not in (client.redirect_uris or []):
             return None
         return client
