@@ -41,7 +41,12 @@ def parse(arguments: list[str] | None) -> Options:
     add("--save", type=Path, metavar="FILE", help="keep the spoken answers to --say, as a WAV file")
     add("--verbose", action="store_true", help="show the agent's log, on stderr")
     add("--agent", type=a_file, default=AGENT, metavar="FILE", help="another agent than agent.py")
-    add("--no-apps", dest="apps", action="store_false", help="without the toy app that can be connected")
+    add(
+        "--apps",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="a toy app to connect, where no APPS are set (yes)",
+    )
     add("--start-timeout", type=float, default=60.0, metavar="SECONDS", help="for the agent to start (60)")
     options = parser.parse_args(arguments, namespace=Options())
     if options.save and not options.say:
