@@ -178,7 +178,7 @@ def link_row(link: Link) -> str:
 class Revocation:
     """What must be given back to an app, sealed for the row it was in."""
 
-    id: int
+    id: str
     row: str
     sealed: bytes
     tries: int

@@ -259,12 +259,12 @@ class SqliteStore:
                 " returning id, row_name, sealed, tries",
                 (now, 86_400, REVOCATION_SECONDS, now, limit),
             ).fetchall()
-            return [Revocation(*row) for row in sorted(rows)]
+            return [Revocation(str(id_), *rest) for id_, *rest in sorted(rows)]
 
         return await self._run(run)
 
     async def revoked(self, revocation: Revocation) -> None:
-        await self._changed("delete from revocations where id = ?", revocation.id)
+        await self._changed("delete from revocations where id = ?", int(revocation.id))
 
     async def sweep(self, *, unused_seconds: float) -> list[Connection]:
         def run(db: sqlite3.Connection) -> list[Connection]:

@@ -414,7 +414,7 @@ def _connections(db: sqlite3.Connection, user: UUID) -> list[dict[str, Any]]:
         (str(user),),
     )
     names = ("app", "status", "scopes", "connected_at", "used_at")
-    found = [dict(zip(names, row, strict=True)) for row in rows]
+    found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
     for each in found:
         for moment in ("connected_at", "used_at"):
             each[moment] = timestamp(datetime.fromtimestamp(each[moment], UTC))
