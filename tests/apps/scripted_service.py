@@ -39,6 +39,8 @@ class ScriptedService:
         self.tools: list[dict[str, Any]] = TASKS
         """Those of all apps; a person has the ones of theirs."""
         self.connected: defaultdict[str, set[str]] = defaultdict(set)
+        self.all_are_connected = False
+        """Of everybody."""
         self.expired: set[str] = set()
         self.silent: set[str] = set()
         self.asked: list[tuple[str, str, str]] = []
@@ -83,6 +85,8 @@ class ScriptedService:
         return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
 
     def _answered(self, person: str, method: str, path: list[str], body: Any) -> Any:
+        if self.all_are_connected:
+            self.connected[person] |= set(self.titles)
         mine = self.connected[person]
         match method, *path:
             case "GET", "apps":

@@ -58,6 +58,7 @@ class Talking:
     person: str
     mind: Mind = obey
     delivers: Way = "rpc"
+    secret: str = SECRET
     links: list[str] = field(default_factory=list[str])
     patience: list[str] = field(default_factory=list[str])
     """What was said while a tool took long."""
@@ -74,7 +75,7 @@ class Talking:
         self, url: str, measure: Callable[[float, str], None] = lambda *_: None
     ) -> AsyncIterator[Talking]:
         """The tools are there once the apps have answered, or not."""
-        client = AppsClient(url, SECRET, UUID(self.uuid), self.person, measure)
+        client = AppsClient(url, self.secret, UUID(self.uuid), self.person, measure)
         around = Around(self._agreed, self._deliver, self._hold_on)
         self.apps = AppTools(client, self.agent, around, pauses=(0.05, 0.1))
         await self.session.start(self.agent)
