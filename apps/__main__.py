@@ -28,10 +28,10 @@ from aiohttp import web
 from dotenv import load_dotenv
 
 from apps.doctor import examine
-from apps.sealing import KeysWrong, Sealing, new_key
 from apps.service import Service, application
 from apps.settings import ServiceSettings, SettingsWrong, SharedSettings, read_settings, sealing_keys
 from apps.stores.protocol import Store
+from apps.stores.sealing import KeysWrong, Sealing, new_key
 
 DONE, NOT_DONE, WRONG_QUESTION = 0, 1, 2
 

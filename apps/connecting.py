@@ -35,9 +35,9 @@ from apps.core import (
     state_of,
 )
 from apps.providers.protocol import Grant, Provider
-from apps.sealing import Sealing, Unsealable
 from apps.settings import App
 from apps.stores.protocol import Store
+from apps.stores.sealing import Sealing, Unsealable
 from apps.tokens import Grants
 from apps.warm import Sessions
 

@@ -12,9 +12,9 @@ import httpx2
 from apps.core import Refused
 from apps.providers import oauth
 from apps.providers.reach import client as reach
-from apps.sealing import KeysWrong, Sealing
 from apps.settings import App, ServiceSettings, SettingsWrong, SharedSettings, sealing_keys
 from apps.stores.protocol import Store, StoreFailed
+from apps.stores.sealing import KeysWrong, Sealing
 
 _APP_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ async def examine(
     checks = [_secrets(settings, shared), await _store(shared, open_store)]
     if not settings.apps_public_url:
         checks.append(Check("pages", False, "APPS_PUBLIC_URL is not set: links lead to this machine alone"))
-    return checks + await asyncio.gather(*(_app(settings, name, app) for name, app in settings.apps.items()))
+    return checks + await asyncio.gather(*(_app(settings, name, app) for name, app in settings.listed.items()))
 
 
 def _secrets(settings: ServiceSettings, shared: SharedSettings) -> Check:

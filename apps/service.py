@@ -23,9 +23,9 @@ from apps.providers.composio import Composio
 from apps.providers.own_token import OwnToken
 from apps.providers.protocol import Grant, Provider
 from apps.providers.standard import CALLBACK, DOCUMENT, Standard
-from apps.sealing import Sealing, Unsealable
 from apps.settings import App, ServiceSettings
 from apps.stores.protocol import Store, StoreFailed
+from apps.stores.sealing import Sealing, Unsealable
 from apps.tokens import Grants
 from apps.warm import Sessions
 
@@ -71,7 +71,7 @@ class Service:
         self._secure = public_url.startswith("https")
         self._unused_seconds = settings.apps_unused_days * 86_400.0
         self._sessions = sessions or Sessions()
-        apps: Mapping[str, App] = settings.apps
+        apps: Mapping[str, App] = settings.listed
         self._standard = Standard(apps, _SealedClients(store, sealing), public_url=public_url, name=name, clock=clock)
         providers: dict[str, Provider] = {
             "standard": self._standard,

@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from apps.sealing import new_key
+from apps.stores.sealing import new_key
 
 MIN_SECRET_CHARACTERS = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -102,7 +102,7 @@ class ServiceSettings(BaseSettings):
         alias_generator=str.upper, populate_by_name=True, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
     )
 
-    apps: Annotated[dict[str, App], NoDecode] = Field(default_factory=dict[str, App])
+    apps: Annotated[dict[str, App] | None, NoDecode] = None
     apps_public_url: str | None = None
     apps_keys: SecretStr | None = None
     apps_host: str = "127.0.0.1"
@@ -130,8 +130,8 @@ class ServiceSettings(BaseSettings):
 
     @field_validator("apps")
     @classmethod
-    def _names(cls, value: dict[str, App]) -> dict[str, App]:
-        for name in value:
+    def _names(cls, value: dict[str, App] | None) -> dict[str, App] | None:
+        for name in value or ():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of an app: letters, digits, . _ and -, at most 32")
         return value
@@ -150,9 +150,13 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _key(self) -> Self:
-        if self.composio_api_key is None and (of := [name for name, app in self.apps.items() if app.toolkit]):
+        if self.composio_api_key is None and (of := [name for name, app in self.listed.items() if app.toolkit]):
             raise ValueError(f"{of[0]} is reached by way of Composio: set COMPOSIO_API_KEY")
         return self
+
+    @property
+    def listed(self) -> dict[str, App]:
+        return self.apps or {}
 
 
 class SharedSettings(BaseSettings):

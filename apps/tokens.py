@@ -12,9 +12,9 @@ import httpx2
 
 from apps.core import Connection, Refused
 from apps.providers.protocol import Grant, Provider
-from apps.sealing import Sealing, Unsealable
 from apps.settings import App
 from apps.stores.protocol import Store, StoreFailed
+from apps.stores.sealing import Sealing, Unsealable
 
 log = logging.getLogger("rapport.apps")
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import identity
+from apps.settings import ServiceSettings
 from call.apps import AppsSettings
 from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
@@ -23,6 +24,7 @@ from voice.settings import VoiceSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     AppsSettings,
+    ServiceSettings,
     IdentitySettings,
     CharacterSettings,
     ClockSettings,
@@ -110,6 +112,11 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
         "APPS_URL": "https://apps.example",
+        "APPS": '{"tasks": {"url": "https://tasks.example/mcp", "reads": ["list_tasks"]}}',
+        "APPS_PUBLIC_URL": "https://apps.example",
+        "APPS_PORT": "7",
+        "APPS_PUBLIC_PORT": "7",
+        "APPS_UNUSED_DAYS": "7",
         "APPS_SECRET": "a secret of at least 32 characters",
         "APPS_KINDS": "standard, whatsapp",
         "APPS_DELIVERY_URL": "https://shop.example/deliver",

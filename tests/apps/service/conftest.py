@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from apps.sealing import Sealing, new_key
 from apps.service import Service, application
 from apps.settings import ServiceSettings
 from apps.stores.protocol import Store
+from apps.stores.sealing import Sealing, new_key
 from apps.stores.sqlite import SqliteStore
 from apps.warm import Sessions
 from tests.apps.service.people import SECRET, Job

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.core import Connection
-from apps.sealing import KeysWrong, Sealing, Unsealable, new_key
+from apps.stores.sealing import KeysWrong, Sealing, Unsealable, new_key
 from apps.stores.sqlite import SqliteStore
 from apps.tokens import LEASE_SECONDS
 from memory.stores.sqlite import SqliteStore as MemoryStore
