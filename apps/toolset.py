@@ -174,8 +174,10 @@ class AppTools:
 
     async def _attach(self) -> None:
         others = [tool for tool in self._agent.tools if tool.id != ID]
-        flow = self._of_the_flow()
-        taken = {*llm.ToolContext([*others, *flow]).function_tools}
+        taken = {*llm.ToolContext(others).function_tools}
+        # a deployment's own tool stays what it is: with two of one name no turn would be answered
+        flow = [tool for tool in self._of_the_flow() if tool.id not in taken]
+        taken |= {tool.id for tool in flow}
         tools = [*flow, *(self._tool(tool, taken) for tool in self._can[:MOST_TOOLS])]
         try:
             await self._agent.update_tools([*others, llm.Toolset(id=ID, tools=tools)])

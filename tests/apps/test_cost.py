@@ -87,6 +87,11 @@ def three_apps(scripted: ScriptedService) -> None:
     scripted.tools = [*TASKS, *more]
 
 
+async def test_what_only_the_service_needs_is_not_in_a_jobs_environment() -> None:
+    kept = "import os, agent\nprint([name for name in ('APPS_KEYS', 'COMPOSIO_API_KEY') if name in os.environ])"
+    assert await output_of(kept, APPS_KEYS="k1:secret", COMPOSIO_API_KEY="a key") == "[]"
+
+
 @pytest.mark.soak
 async def test_three_apps_cost_a_job_at_most_a_megabyte() -> None:
     async with ScriptedService().listening() as scripted:

@@ -116,6 +116,19 @@ async def test_a_tool_of_the_agents_own_is_never_replaced(scripted: ScriptedServ
         assert "No tasks." in await alice.calls("tasks__list_tasks_2")
 
 
+async def test_a_deployments_own_tool_of_a_name_of_the_flow_stays(scripted: ScriptedService) -> None:
+    @function_tool(name="my_apps")
+    async def own() -> str:
+        """Apps of mine."""
+        return "the agent's own"
+
+    talking = Talking("alice")
+    await talking.agent.update_tools([*talking.agent.tools, own])
+    async with talking.going_on(scripted.url) as alice:
+        await until(lambda: alice.can("connect_app"), "the apps to have answered")
+        assert await alice.calls("my_apps") == "the agent's own"
+
+
 async def test_no_more_tools_than_a_model_bears(scripted: ScriptedService) -> None:
     scripted.tools = [
         {"app": "tasks", "tool": f"t{n}", "description": "", "parameters": {}, "writes": False} for n in range(40)

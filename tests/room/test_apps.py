@@ -26,6 +26,7 @@ from tests.room.console import console
 from tests.room.edge import Edge, EdgeRoom
 from tests.room.product import Product
 from tests.room.worker import Worker, until, working
+from voice.failure import HOLD_ON
 
 ALICE, BOB, PHONE = "alice@example.com", "bob@example.com", "sip_+15551234"
 SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
@@ -213,6 +214,43 @@ async def test_an_apps_service_that_hangs_delays_neither_the_greeting_nor_the_en
     assert scripted.asked, "it was asked, and has not answered"
     assert greeting < before + 0.1
     assert end < end_before + 1
+
+
+async def test_an_app_that_hangs_is_told_in_time_and_asks_for_patience_before(
+    product: Product, room: EdgeRoom, scripted: ScriptedService, apps: Set
+) -> None:
+    apps()
+    async with working(product.server) as worker:
+        scripted.connected[str(livekit_identity_to_uuid(ALICE))] = {"tasks"}
+        await begins(product, worker, room, ALICE, "tasks__list_tasks")
+        scripted.before = hang
+        began = time.monotonic()
+        room.text(ALICE, "call tasks__list_tasks")
+        await until(lambda: HOLD_ON.strip() in "".join(room.texts("lk.transcription")), "a word of patience")
+        assert time.monotonic() - began < 2
+        await until(lambda: "Tasks does not answer just now" in product.transcript(ALICE)[-1][1], "the answer")
+        assert time.monotonic() - began < 6
+        room.close()
+        await worker.idle()
+    assert not [text for _, text in product.transcript(ALICE) if HOLD_ON.strip() in text]
+
+
+async def test_where_each_has_an_agent_of_their_own_each_has_their_own_link(
+    product: Product, room: EdgeRoom, scripted: ScriptedService, apps: Set
+) -> None:
+    apps()
+    product.set(room=RoomSettings.model_validate({"room_policy": "everyone", "reconnect_grace": 0}))
+    async with working(product.server) as worker:
+        await product.all_greeted(worker, room, ALICE, BOB)
+        people = {person: str(livekit_identity_to_uuid(person)) for person in (ALICE, BOB)}
+        await until(lambda: {who for who, *_ in scripted.asked} == set(people.values()), "their apps to be asked for")
+        for person in people:
+            room.text(person, 'call connect_app {"app": "tasks"}')
+        await until(lambda: len(room.texts("lk.chat")) == len(people), "their links")
+        room.close()
+        await worker.idle()
+    links = [(sent.to, sent.content) for sent in room.sent if sent.topic == "lk.chat"]
+    assert sorted(links) == [([person], f"Tasks: {scripted.links[uuid]}") for person, uuid in people.items()]
 
 
 async def test_a_tool_that_hangs_at_the_end_of_a_call_loses_no_memory(
