@@ -140,7 +140,9 @@ class _Held:
     def endpoint(self) -> Endpoint:
         return self._grants.provider(self._connection.app).endpoint(self._connection.person, self._grant)
 
-    async def renew(self) -> Endpoint:
+    async def renew(self, refused: Endpoint) -> Endpoint:
+        if (newer := self.endpoint()) != refused:
+            return newer  # another request of this session was refused before, and has renewed it
         self._connection, self._grant = await self._grants.good(self._connection, refused=self._grant)
         return self.endpoint()
 

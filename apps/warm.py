@@ -34,7 +34,7 @@ class Held(Protocol):
 
     def endpoint(self) -> Endpoint: ...
 
-    async def renew(self) -> Endpoint:
+    async def renew(self, refused: Endpoint) -> Endpoint:
         """What to use in place of what the app did not take. Raises `Refused`."""
         ...
 
@@ -54,11 +54,12 @@ class _Auth(httpx2.Auth):
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         told, held = attempt.get() or Attempt(), self.held
-        request.headers.update(held.endpoint().headers)
+        used = held.endpoint()
+        request.headers.update(used.headers)
         response = yield request
         if response.status_code == 401:
             try:
-                request.headers.update((await held.renew()).headers)
+                request.headers.update((await held.renew(used)).headers)
             except Refused as refused:
                 told.refused = refused
                 return

@@ -18,15 +18,15 @@ create table if not exists public.connections (
 );
 -- Apart from it, so that no grant, view or export of connections can ever show one.
 create table if not exists public.connection_secrets (
-  connection_id    uuid        primary key,
   user_id          uuid        not null,
+  connection_id    uuid        not null unique,
   sealed           bytea       not null,
   version          integer     not null default 1,
   refreshing_until timestamptz,
   ends_at          timestamptz,
+  primary key (user_id, connection_id),
   foreign key (user_id, connection_id) references public.connections (user_id, id) on update cascade on delete cascade
 );
-create index if not exists connection_secrets_of_connection on public.connection_secrets (user_id, connection_id);
 create index if not exists connection_secrets_ending on public.connection_secrets (ends_at) where ends_at is not null;
 create table if not exists public.connection_links (
   token_hash   text        primary key,
@@ -249,17 +249,19 @@ end $$;
 create or replace function public.take_revocations(p_limit integer)
 returns jsonb language plpgsql volatile security invoker set search_path = ''
 as $$
+declare
+  v_taken jsonb;
 begin
   delete from public.revocations where tries >= 40;
-  return (
-    with due as (
-      select r.id from public.revocations r where r.next_at <= now() order by r.queued_at limit p_limit for update skip locked
-    ), taken as (
-      update public.revocations r
-      set tries = r.tries + 1, next_at = now() + least(interval '1 day', interval '1 minute' * (1 << least(r.tries, 11)))
-      from due where r.id = due.id returning r.*
-    )
-    select coalesce(jsonb_agg(to_jsonb(t) order by t.queued_at), '[]') from taken t);
+  with due as (
+    select r.id from public.revocations r where r.next_at <= now() order by r.queued_at limit p_limit for update skip locked
+  ), taken as (
+    update public.revocations r
+    set tries = r.tries + 1, next_at = now() + least(interval '1 day', interval '1 minute' * (1 << least(r.tries, 11)))
+    from due where r.id = due.id returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(t) order by t.queued_at), '[]') into v_taken from taken t;
+  return v_taken;
 end $$;
 
 -- End links that are over, forget old ones, disconnect what nobody used for so long; the connections of whose grant a part
