@@ -62,7 +62,6 @@ class Service:
         secret: str,
         name: str,
         public_url: str,
-        sessions: Sessions | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -70,7 +69,8 @@ class Service:
         self._name = name
         self._secure = public_url.startswith("https")
         self._unused_seconds = settings.apps_unused_days * 86_400.0
-        self._sessions = sessions or Sessions()
+        self._sessions = Sessions(settings.apps_sessions, settings.apps_idle)
+        self._pause = min(SWEEP_SECONDS, settings.apps_idle / 2)
         apps: Mapping[str, App] = settings.listed
         self._standard = Standard(apps, _SealedClients(store, sealing), public_url=public_url, name=name, clock=clock)
         providers: dict[str, Provider] = {
@@ -209,7 +209,7 @@ class Service:
 
     # -- what time does
 
-    async def keep(self, pause: float = SWEEP_SECONDS) -> None:
+    async def keep(self) -> None:
         """Until it is cancelled, whatever happens."""
         while True:
             try:
@@ -217,7 +217,7 @@ class Service:
             except Exception:
                 log.exception("[APPS] what is over was not cleaned up; it is tried again")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._pause):
                     await self._connecting.wake.wait()
             self._connecting.wake.clear()
 

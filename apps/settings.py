@@ -93,6 +93,8 @@ class ServiceSettings(BaseSettings):
     `apps_keys`: what people's grants are sealed with, `name:base64`, the newest first (default: a file beside the
     embedded store).
     `apps_host`, `apps_port`: where jobs reach /v1, and browsers the pages, unless these have an `apps_public_port`.
+    `apps_sessions`: how many sessions with apps are kept open at once, and `apps_idle` how long, in seconds, one that
+    nobody uses.
     `apps_unused_days`: a connection that nobody used for so long is given back to its app.
     `composio_api_key`: reaches the accounts of everybody in the project, so only this service has it; `composio_url`:
     where its API is.
@@ -108,6 +110,8 @@ class ServiceSettings(BaseSettings):
     apps_host: str = "127.0.0.1"
     apps_port: int = Field(default=8090, ge=0, le=65_535)
     apps_public_port: int | None = Field(default=None, ge=0, le=65_535)
+    apps_sessions: int = Field(default=100, ge=1)
+    apps_idle: float = Field(default=300.0, ge=1)
     apps_unused_days: int = Field(default=90, ge=1, le=3_650)
     composio_api_key: SecretStr | None = None
     composio_url: str = "https://backend.composio.dev"

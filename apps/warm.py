@@ -22,8 +22,6 @@ from apps.providers.reach import Attempt, attempt, client
 
 log = logging.getLogger("rapport.apps")
 
-MAX_SESSIONS = 100
-IDLE_SECONDS = 300.0
 _CLOSE_SECONDS = 1.0
 _PAGES = 5
 """Of a list of tools: a server that never ends it holds nothing up."""
@@ -176,7 +174,7 @@ async def _all_tools(session: Client) -> list[Tool]:
 class Sessions:
     """By a key that names one connection; the least recently used gives way."""
 
-    def __init__(self, limit: int = MAX_SESSIONS, idle: float = IDLE_SECONDS) -> None:
+    def __init__(self, limit: int, idle: float) -> None:
         self._limit = limit
         self._idle = idle
         self._open: OrderedDict[str, Session] = OrderedDict()

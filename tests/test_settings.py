@@ -117,6 +117,8 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "APPS_PORT": "7",
         "APPS_PUBLIC_PORT": "7",
         "APPS_UNUSED_DAYS": "7",
+        "APPS_SESSIONS": "7",
+        "APPS_IDLE": "7",
         "APPS_SECRET": "a secret of at least 32 characters",
         "APPS_KINDS": "standard, whatsapp",
         "APPS_DELIVERY_URL": "https://shop.example/deliver",

@@ -92,6 +92,8 @@ class AppServer:
         self.fault: Fault | None = None
         self.fault_on: Callable[[dict[str, Any]], bool] = lambda _: True
         self.down = False
+        self.token_delay = 0.0
+        """Before a token is asked for, in seconds."""
         self.metadata: dict[str, dict[str, Any]] = {}
         self._bound = bound
         self._address = bound.getsockname()
@@ -139,6 +141,9 @@ class AppServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"] == "/token" and self.token_delay:
+            await asyncio.sleep(self.token_delay)
             await self._app(scope, receive, send)
         elif self.down:
             await Response("down", 503)(scope, receive, send)
@@ -217,6 +222,20 @@ class _Quiet(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
+    """Any app of the kind, in this loop."""
+    running = _Quiet(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+    task = asyncio.create_task(running.serve(sockets=[bound]))
+    await running.listening.wait()
+    try:
+        yield
+    finally:
+        running.should_exit = running.force_exit = True
+        await task
+        bound.close()
 
 
 @asynccontextmanager

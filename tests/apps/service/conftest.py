@@ -18,7 +18,6 @@ from apps.settings import ServiceSettings
 from apps.stores.protocol import Store
 from apps.stores.sealing import Sealing, new_key
 from apps.stores.sqlite import SqliteStore
-from apps.warm import Sessions
 from tests.apps.service.people import SECRET, Job
 
 READS = ("list_tasks", "slow", "fail", "big", "look")
@@ -36,8 +35,8 @@ class Clock:
 class Running:
     """One process's service."""
 
-    def __init__(self, service: Service, store: Store, sealing: Sealing, sessions: Sessions, url: str) -> None:
-        self.service, self.store, self.sealing, self.sessions, self.url = service, store, sealing, sessions, url
+    def __init__(self, service: Service, store: Store, sealing: Sealing, url: str) -> None:
+        self.service, self.store, self.sealing, self.url = service, store, sealing, url
 
     def job(self, name: str) -> Job:
         return Job(self.url, name)
@@ -78,8 +77,6 @@ def serve(file: Path, clock: Clock) -> Serve:
         *,
         store: Store | None = None,
         keys: str = keys,
-        limit: int = 100,
-        idle: float = 300.0,
         more: Any = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
@@ -89,17 +86,14 @@ def serve(file: Path, clock: Clock) -> Serve:
         settings = ServiceSettings.model_validate({"apps": apps} | (more or {}))
         bound = socket.create_server(("127.0.0.1", port))
         url = f"http{'s' if tls else ''}://127.0.0.1:{bound.getsockname()[1]}"
-        sessions = Sessions(limit, idle)
-        service = Service(
-            settings, store, sealing, secret=SECRET, name="Rapport", public_url=url, sessions=sessions, clock=clock
-        )
+        service = Service(settings, store, sealing, secret=SECRET, name="Rapport", public_url=url, clock=clock)
         runner = web.AppRunner(
             application(service.for_jobs() + service.for_browsers()), access_log=None, shutdown_timeout=0.5
         )
         await runner.setup()
         await web.SockSite(runner, bound, ssl_context=tls).start()
         try:
-            yield Running(service, store, sealing, sessions, url)
+            yield Running(service, store, sealing, url)
         finally:
             await runner.cleanup()
             await service.aclose()

@@ -128,6 +128,10 @@ class Browser:
         assert answer.status_code == 303, answer.text
         return answer.headers["location"]
 
+    async def pressed(self, address: str) -> str:
+        """Press the only button there; where that leads."""
+        return (await self._http.post(address)).headers["location"]
+
     async def at_the_app(self, address: str, account: str) -> str:
         """Sign in there; the address that it sends the browser back to."""
         page = await self._follow("GET", address)
