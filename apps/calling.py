@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from jsonschema import Draft202012Validator, SchemaError
 from mcp.client.auth import utils as helpers
 from mcp.shared.exceptions import MCPError
 from mcp.types import CONNECTION_CLOSED, INVALID_REQUEST, PARSE_ERROR, CallToolResult, TextContent, Tool
@@ -159,8 +160,8 @@ def described(app: str, listed: App, found: Iterable[Tool]) -> Iterable[dict[str
         by_name.setdefault(tool.name, tool)
     allowed = [by_name[name] for name in (*listed.reads, *listed.writes) if name in by_name]
     for tool in allowed[:MAX_TOOLS]:
-        if len(json.dumps(tool.input_schema)) > MAX_SCHEMA_CHARACTERS:
-            log.warning("[APPS] %s of %s is not offered: its schema is too long", tool.name, app)
+        if not usable(tool.input_schema):
+            log.warning("[APPS] %s of %s is not offered: its schema is none, or too long", tool.name, app)
             continue
         yield {
             "app": app,
@@ -169,6 +170,17 @@ def described(app: str, listed: App, found: Iterable[Tool]) -> Iterable[dict[str
             "parameters": tool.input_schema,
             "writes": is_write(listed, tool),
         }
+
+
+def usable(schema: dict[str, Any]) -> bool:
+    """One that is none makes a model's server refuse all that the person says."""
+    if schema.get("type") != "object" or len(json.dumps(schema)) > MAX_SCHEMA_CHARACTERS:
+        return False
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError:
+        return False
+    return True
 
 
 def is_write(listed: App, tool: Tool) -> bool:

@@ -239,6 +239,14 @@ def test_an_app_can_make_itself_stricter_and_never_laxer() -> None:
     assert names(app, *found) == [("look", True), ("peek", False), ("put", True)]
 
 
+@pytest.mark.parametrize(
+    "schema", [{}, {"type": "string"}, {"type": "object", "properties": []}, {"type": "object", "required": "name"}]
+)
+def test_a_tool_whose_schema_is_none_is_not_offered(schema: dict[str, Any]) -> None:
+    app = App(url="https://a.example/mcp", reads=("look", "peek"))
+    assert names(app, tool("look", inputSchema=schema), tool("peek")) == [("peek", False)]
+
+
 def test_at_most_twelve_tools_of_an_app_and_none_that_takes_a_book_to_describe() -> None:
     app = App(url="https://a.example/mcp", reads=tuple(f"t{number}" for number in range(20)))
     long = {"inputSchema": {"type": "object", "description": "x" * 9_000}}
