@@ -136,8 +136,9 @@ class Connecting:
         log.info("[APP CONNECTED] %s of user: %s", link.app, link.person)
 
     async def disconnect(self, person: UUID, app: str) -> None:
-        self._listed(app)
         before = await self._store.connection(person, app)
+        if before is None:  # one that is not listed any more can still be taken away
+            self._listed(app)
         await self._store.disconnect(person, app)
         self.wake.set()
         if before:

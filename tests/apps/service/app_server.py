@@ -24,7 +24,7 @@ from mcp.types import ToolAnnotations
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from offline.tasks import SCOPE, Authority, Tasks, account, server_of
+from offline.tasks import SCOPE, Authority, Tasks, account, listen, server_of
 
 Fault = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -199,7 +199,7 @@ class AppServer:
     async def restart(self) -> None:
         """At the same address, with all that was granted, and no session of before."""
         await self.stop()
-        self._bound = socket.create_server(self._address)
+        self._bound = listen(self._address[1])
         self._make()
         await self.start()
 
@@ -241,7 +241,7 @@ async def serving(app: ASGIApp, bound: socket.socket) -> AsyncIterator[None]:
 @asynccontextmanager
 async def app_server(port: int = 0, **options: Any) -> AsyncIterator[AppServer]:
     """`access_seconds`, `registers`, `stateless`; `document_tls`: takes clients that are known by their document."""
-    bound = socket.create_server(("127.0.0.1", port))
+    bound = listen(port)
     server = AppServer(f"http://127.0.0.1:{bound.getsockname()[1]}", bound, **options)
     await server.start()
     try:

@@ -5,7 +5,6 @@ session's MCP server. Data is each user's; a wrong key is refused everywhere. A 
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -21,6 +20,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from offline.tasks import listen
 from tests.apps.service.app_server import serving
 
 KEY = "ak_project"
@@ -157,7 +157,7 @@ def _error(message: str, status: int) -> JSONResponse:
 
 @asynccontextmanager
 async def composio() -> AsyncIterator[Composio]:
-    bound = socket.create_server(("127.0.0.1", 0))
+    bound = listen(0)
     it = Composio(f"http://127.0.0.1:{bound.getsockname()[1]}")
     async with serving(it, bound):
         yield it

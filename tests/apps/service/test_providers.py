@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +15,7 @@ from mcp.server.auth.settings import AuthSettings
 
 from apps.core import LINK_SECONDS
 from apps.providers.composio import SESSION_SECONDS
-from offline.tasks import Tasks
+from offline.tasks import Tasks, listen
 from tests.apps.service.app_server import app_server, serving
 from tests.apps.service.composio import KEY, TOOLS, Composio, composio
 from tests.apps.service.conftest import Clock, Running, Serve, listed
@@ -180,7 +179,7 @@ class OurTokens(TokenVerifier):
 
 @asynccontextmanager
 async def own_server():
-    bound = socket.create_server(("127.0.0.1", 0))
+    bound = listen(0)
     base = f"http://127.0.0.1:{bound.getsockname()[1]}"
     verifier, tasks = OurTokens(f"{base}/mcp"), Tasks()
     server = MCPServer(
@@ -188,7 +187,12 @@ async def own_server():
         token_verifier=verifier,
         log_level="ERROR",
         auth=AuthSettings.model_validate(
-            {"issuer_url": base, "resource_server_url": f"{base}/mcp", "required_scopes": ["tasks"]}
+            {
+                "issuer_url": base,
+                "resource_server_url": f"{base}/mcp",
+                "required_scopes": ["tasks"],
+                "validate_token_resource": True,
+            }
         ),
     )
     tasks.offer(server)
