@@ -8,6 +8,7 @@ import importlib.util
 import json
 import secrets
 import socket
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -39,6 +40,7 @@ class ToyApps:
         self._printer = printer
         self._app = Listener("the toy app", printer, verbose=verbose)
         self._service = Listener("the service of the apps", printer, verbose=verbose)
+        self._home: tempfile.TemporaryDirectory[str] | None = None
 
     async def start(self, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
         """Start both; returns what the agent's environment needs to find them, which may be a moment early. They take
@@ -58,7 +60,10 @@ class ToyApps:
         tasks = {"title": "Tasks", "url": f"http://127.0.0.1:{app_port}/mcp", "reads": ["list_tasks"]}
         tasks |= {"writes": ["add_task", "complete_task"]}
         secret = {"APPS_SECRET": secrets.token_urlsafe(32)}
-        own = {"APPS": json.dumps({"tasks": tasks}), "APPS_PORT": str(port), "SUPABASE_URL": ""}
+        # connections end with the toy itself, which forgets who signed in
+        self._home = tempfile.TemporaryDirectory(prefix="rapport-apps-")
+        own = {"APPS": json.dumps({"tasks": tasks}), "APPS_PORT": str(port)}
+        own |= {"RAPPORT_HOME": self._home.name, "SUPABASE_URL": ""}
         await self._service.start(
             *("-m", "apps", "serve", "--until-stdin-closes"),
             folder=folder,
@@ -79,6 +84,8 @@ class ToyApps:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(self._app.stop(), self._service.stop())
+        if self._home:
+            self._home.cleanup()
 
 
 def _free_port() -> int:

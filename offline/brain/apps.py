@@ -46,8 +46,8 @@ def _connecting(request: Request, said: str) -> Decision | None:
 
 
 def _four_digits(said: str) -> str:
-    words = re.findall(r"[a-z]+|\d", said.lower())
-    digits = [_DIGIT.get(word, word) for word in words]
+    words: list[str] = re.findall(r"[a-z]+|\d", said.lower())
+    digits = [_DIGIT.get(word) or word for word in words]
     return "".join(digits) if len(digits) == 4 and all(map(str.isdigit, digits)) else ""
 
 

@@ -146,7 +146,13 @@ def what_to_forget(words: str) -> str:
 
 
 def _orders(words: str) -> bool:
-    return bool(re.match(r"(?:please )?(?:forget|delete|erase|remove|remember|tell|list)\b", words, re.IGNORECASE))
+    return bool(
+        re.match(
+            r"(?:please )?(?:forget|delete|erase|remove|remember|tell|list|(?:re|dis)?connect|add|complete)\b",
+            words,
+            re.IGNORECASE,
+        )
+    )
 
 
 def _lines(text: str) -> Iterator[Fact]:
