@@ -10,16 +10,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 # bytecode is compiled once here, instead of at the first call
 INSTALL = "$$uv" pip install --quiet --compile-bytecode --python $(PYTHON) -r pyproject.toml -c requirements.lock
 FIND_UV = uv=$$(command -v uv || echo $(IN_VENV)/uv)
-CODE := agent.py environment.py identity.py metrics.py call memory room voice talk.py terminal offline bench evals
+CODE := agent.py environment.py identity.py metrics.py apps call memory room voice talk.py terminal offline bench evals
 
 .DEFAULT_GOAL := help
-.PHONY: help talk start test test-rooms soak stack bench eval lint types lock clean clean-stack
+.PHONY: help talk apps start test test-rooms soak stack bench eval lint types lock clean clean-stack
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 talk: .venv/.talk ## Talk to the agent in this terminal. ARGS="--as alice@example.com --say hello.wav"
 	@$(PYTHON) talk.py $(ARGS)
+
+apps: .venv/.talk ## Run the service that connects people to their own apps (APPS, APPS_SECRET): see docs/apps.md.
+	@$(PYTHON) -m apps serve
 
 start: .venv/.talk ## Run a worker for a LiveKit server (LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET).
 	@$(PYTHON) -m livekit.agents start agent.py
@@ -51,7 +54,7 @@ types: .venv/.dev ## Check types, strictly.
 	$(IN_VENV)/basedpyright $(CODE)
 
 lock: .venv/.python ## Resolve the dependencies anew into requirements.lock.
-	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra embeddings --extra offline \
+	@$(FIND_UV); "$$uv" pip compile pyproject.toml --universal --generate-hashes --extra apps --extra embeddings --extra offline \
 	    --extra migrate --group dev --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 clean: ## Remove the virtual environment.
@@ -78,10 +81,10 @@ clean-stack: ## Remove the servers from the cache.
 
 .venv/.talk: .venv/.python pyproject.toml requirements.lock
 	@echo "Installing what the agent needs…" >&2
-	@$(FIND_UV); $(INSTALL) --extra embeddings --extra offline >&2
+	@$(FIND_UV); $(INSTALL) --extra apps --extra embeddings --extra offline >&2
 	@touch $@
 
 .venv/.dev: .venv/.talk
 	@echo "Installing what the tests need…" >&2
-	@$(FIND_UV); $(INSTALL) --extra embeddings --extra offline --extra migrate --group dev >&2
+	@$(FIND_UV); $(INSTALL) --extra apps --extra embeddings --extra offline --extra migrate --group dev >&2
 	@touch $@

@@ -165,6 +165,7 @@ def make_server(services: Services = services, setup: Callable[[JobProcess], Non
         preload_modules=[
             *_PRELOAD,
             *preload_modules(settings.memory),
+            *settings.apps.preload_modules(),
             *filter(None, [tools]),
             *vendors.load(settings.voice),
         ],

@@ -21,7 +21,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -37,8 +37,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 if TYPE_CHECKING:
     from livekit.agents import JobContext
 
-Kind = Literal["standard", "sip", "connector"]
-"""How a participant comes in: with a token of their own, by telephone, or through another service's connector."""
+Kind = Literal["standard", "sip", "connector", "whatsapp", "twilio"]
+"""How a participant comes in: with a token of their own, by telephone, or through another service's connector. WhatsApp
+has verified who calls; the number that Twilio shows may be forged."""
 
 MAX_IDENTITY_CHARACTERS = 512
 # Control characters, lone surrogates, line and paragraph separators: nothing a token server mints on purpose, and
@@ -139,6 +140,17 @@ def livekit_identity_to_uuid(
     if settings.supabase_auth_identities and _VERSION_4.fullmatch(identity):
         return UUID(identity)
     return uuid5(settings.identity_namespace, identity)
+
+
+def kind_among(kind: Kind, kinds: Collection[Kind]) -> Kind | None:
+    """As which of these somebody of this kind is known, and who they are follows from it; None for none of them.
+
+    WhatsApp and Twilio are kinds of their own where they are named. Where only `connector` is, it stands for both, and
+    one identity is one person by whichever they come, as it was before they were told apart.
+    """
+    if kind in kinds:
+        return kind
+    return "connector" if kind in ("whatsapp", "twilio") and "connector" in kinds else None
 
 
 def session_user(

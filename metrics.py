@@ -66,6 +66,13 @@ CURATION_SECONDS = Histogram(
     "How long a call's curators took in all; no turn waits for them",
     buckets=(0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0),
 )
+APP_SECONDS = Histogram(
+    "rapport_app_seconds",
+    "How long a tool of somebody's app took, and how it ended: done, error (the app's), or why not",
+    ["how"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+LINKS = Counter("rapport_app_links", "Links to connect an app, by the way in which they were sent", ["how"])
 
 
 def measure_store(call: str, seconds: float, answered: bool) -> None:
@@ -76,6 +83,14 @@ def measure_store(call: str, seconds: float, answered: bool) -> None:
 
 def measure_embedding(seconds: float, succeeded: bool) -> None:
     EMBEDDING_SECONDS.labels("vectors" if succeeded else "none").observe(seconds)
+
+
+def measure_app(seconds: float, how: str) -> None:
+    APP_SECONDS.labels(how).observe(seconds)
+
+
+def count_link(how: str) -> None:
+    LINKS.labels(how).inc()
 
 
 def count_curation(spent: Mapping[str, float]) -> None:

@@ -25,10 +25,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 try:
-    from dotenv import dotenv_values
-
+    from terminal.apps import ToyApps
     from terminal.keyboard import terminal_restored
-    from terminal.options import Options, parse
+    from terminal.options import Options, parse, settings_in
     from terminal.printer import Failure, Printer
     from terminal.process import OfflineVoice, Worker, before
     from terminal.talking import talk
@@ -58,7 +57,7 @@ def has_voice(folder: Path, environment: Mapping[str, str]) -> bool:
     Raises:
         Failure: none does, and our own voice cannot take their place.
     """
-    settings = {**dotenv_values(folder / ".env"), **dotenv_values(folder / ".env.local"), **environment}
+    settings = settings_in(folder, environment)
     mode = settings.get("VOICE_MODE") or "pipeline"
     found = any(map(settings.get, VOICE_SETTINGS.get(mode, VOICE_SETTINGS["pipeline"])))
     if mode == "realtime" and not found:
@@ -79,14 +78,18 @@ async def converse(options: Options, printer: Printer) -> None:
         environment["CONSOLE_IDENTITY"] = options.identity
     async with (
         OfflineVoice(printer, verbose=options.verbose) as voice,
+        ToyApps(printer, verbose=options.verbose) as apps,
         Worker(printer, verbose=options.verbose) as worker,
     ):
         if not has_voice(folder, environment):
             printer.hint(TOYS)
             base_url = await voice.listen(folder, environment, options.start_timeout)
             environment |= {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "offline", "STT_LANGUAGE": "en"}
+        if options.apps:
+            environment |= await apps.start(folder, environment)
         printer.hint("starting the agent …")
         transport = await meet(worker, options, environment)
+        await apps.ready()
         if not await before(transport.lost, talk(transport, options, printer)) and not transport.over.is_set():
             with contextlib.suppress(TimeoutError):  # the socket closes a moment before the process is gone
                 await asyncio.wait_for(worker.ended.wait(), 2)

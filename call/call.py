@@ -6,16 +6,17 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from livekit.agents import AgentSession, JobContext
 
 import metrics
 from call.acquaintance import Acquaintance, get_acquainted
+from call.apps import open_apps
 from call.assistant.assistant import Assistant
 from call.assistant.prompts import FIRST_GREETING, GOODBYES
 from call.clock import Clock
-from call.console import show_end, show_memories
+from call.console import show_end, show_link, show_memories
 from call.language import SpokenLanguage, spoken_before
 from call.services import Services, has_curator
 from call.turns import keep_turns, summarise
@@ -24,6 +25,7 @@ from memory.language.frame import Frame
 from memory.sessions.curating import Curating
 from memory.sessions.session import SessionMemory
 from memory.stores.protocol import StoreError
+from room.link import show_link as show_link_in_room
 from room.participant import Caller, room_options, shown_by
 from room.private import PrivateLine
 from room.tasks import Tasks
@@ -32,6 +34,9 @@ from voice.report import SessionReport
 from voice.session import Voice
 from voice.silence import SilenceWatch
 from voice.vendors import noise_filter
+
+if TYPE_CHECKING:
+    from apps.toolset import AppTools
 
 log = logging.getLogger("rapport")
 
@@ -53,6 +58,7 @@ class Call:
         self._voice: Voice | None = None
         self._silence: SilenceWatch | None = None
         self._assistant: Assistant | None = None
+        self._apps: AppTools | None = None
         self._language = SpokenLanguage()
         self._curates = False
         """Whether a model puts in order what they say."""
@@ -116,6 +122,8 @@ class Call:
         if not ctx.is_fake_job():
             self.line.let_in(session)
         self._tasks.spawn(self._keep_to_their_language(assistant, voice))
+        if self._settings.apps.open_to(user, self._settings.room.room_policy):
+            self._open_apps(caller, assistant, session)
 
     async def over(self, gone: Coroutine[Any, Any, None]) -> str:
         """Why the call is over, when it is: the person is `gone`, or silent, or has said goodbye, the model is lost,
@@ -134,6 +142,8 @@ class Call:
             for end in ends:
                 end.cancel()
         reason = ends[done.pop()]
+        if self._apps:
+            self._apps.cut_short()
         if goodbye := GOODBYES.get(reason):
             try:
                 async with asyncio.timeout(GOODBYE_SECONDS):
@@ -158,6 +168,8 @@ class Call:
 
     async def _close(self, reason: str) -> None:
         voice, remembering = self._voice, self._memory
+        if self._apps:  # first: the session waits for a tool that runs
+            await self._part("apps", self._apps.aclose())
         await self._part("line", self.line.aclose())
         if voice:
             await self._part("voice session", voice.session.aclose())
@@ -203,6 +215,21 @@ class Call:
             "ended": reason,
             "curation": self._curating.report() if self._curating else None,
         }
+
+    def _open_apps(self, caller: Caller, assistant: Assistant, session: AgentSession[None]) -> None:
+        """Nobody waits for what they can do: the agent is told when they have answered."""
+        room, console = self._ctx.room, self._ctx.is_fake_job()
+
+        async def show(app: str, url: str) -> Literal["rpc", "text"] | None:
+            if not console:
+                return await show_link_in_room(room, caller, app, url)
+            show_link(session, app, url)
+            return "rpc"
+
+        apps = self._apps = open_apps(self._settings.apps, self._binding.user, assistant, show)
+        # the framework then closes the session, which waits for a tool that runs
+        room.on("disconnected", apps.cut_short)
+        self._tasks.spawn(apps.follow())
 
     async def _stay_acquainted(
         self, assistant: Assistant, acquaintance: Acquaintance, remembering: SessionMemory

@@ -1,4 +1,5 @@
-"""What a console is told beside the conversation: what is remembered, recalled and forgotten, and that it is over."""
+"""What a console is told beside the conversation: what is remembered, recalled and forgotten, where to connect an app,
+and that it is over."""
 
 from __future__ import annotations
 
@@ -37,6 +38,11 @@ def show_memories(session: AgentSession[None]) -> Observer:
 
     session.on("conversation_item_added", on_item)
     return observe
+
+
+def show_link(session: AgentSession[None], app: str, url: str) -> None:
+    """Where the person connects an app of theirs."""
+    _tell(session, event="link", app=app, url=url)
 
 
 def show_end(session: AgentSession[None]) -> None:

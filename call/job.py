@@ -93,7 +93,7 @@ class Job:
 
     async def _talk_to(self, caller: Caller, binding: Binding) -> None:
         scope = scope_of(self._ctx.room, caller, self._services.settings.room)
-        user = binding.bind(caller.identity, caller.kind, scope)
+        user = binding.bind(caller.identity, self._services.settings.room.known_as(caller), scope)
         log.info("[SESSION INIT] Identity: %s → UUID: %s", printable(user.identity), user.uuid)
         call = Call(self._services, self._ctx, binding, self._lines.open_to(caller))
         self._calls.append(call)

@@ -10,6 +10,7 @@ from functools import partial
 from livekit.agents import JobContext
 
 import metrics
+from call.apps import AppsSettings
 from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
 from identity import IdentitySettings
@@ -32,6 +33,7 @@ log = logging.getLogger("rapport")
 class Settings:
     """Everything the worker reads from its environment, read once."""
 
+    apps: AppsSettings = field(default_factory=AppsSettings)
     character: CharacterSettings = field(default_factory=CharacterSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
     identity: IdentitySettings = field(default_factory=IdentitySettings)

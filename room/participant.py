@@ -16,7 +16,7 @@ from livekit.agents.worker import ServerEnvOption
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from identity import Kind
+from identity import Kind, kind_among
 
 
 class RoomPolicy(StrEnum):
@@ -70,6 +70,10 @@ class RoomSettings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    def known_as(self, caller: Caller) -> Kind:
+        """The kind that is a part of who they are."""
+        return kind_among(caller.kind, self.participant_kinds) or caller.kind  # a console's is not asked for
+
     @property
     def port(self) -> ServerEnvOption[int]:
         """Of the worker's own server, as the framework wants it; in development it takes any."""
@@ -103,6 +107,10 @@ _KINDS: dict[Kind, rtc.ParticipantKind.ValueType] = {
     "connector": rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
 }
 _NAMES: dict[int, Kind] = {value: kind for kind, value in _KINDS.items()}
+_CONNECTORS: dict[int, Kind] = {
+    rtc.ParticipantKindDetail.PARTICIPANT_KIND_DETAIL_CONNECTOR_WHATSAPP: "whatsapp",
+    rtc.ParticipantKindDetail.PARTICIPANT_KIND_DETAIL_CONNECTOR_TWILIO: "twilio",
+}
 
 
 class NobodyCame(Exception):
@@ -192,12 +200,12 @@ class Attendance:
 
     async def newcomer(self, besides: Collection[Caller] = (), identity: str | None = None) -> Caller:
         """The one who joined first of those who are not among `besides`, as soon as there is one."""
-        accepted = {_KINDS[kind] for kind in self._settings.participant_kinds}
         while True:
             callers = [
                 participant
                 for participant in self._room.remote_participants.values()
-                if participant.kind in accepted
+                if participant.kind in _NAMES
+                and kind_among(_caller(participant).kind, self._settings.participant_kinds)
                 and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
                 and identity in (None, participant.identity)
                 and _caller(participant) not in besides
@@ -225,7 +233,11 @@ class Attendance:
 
 
 def _caller(participant: rtc.RemoteParticipant) -> Caller:
-    return Caller(participant.identity, _NAMES[participant.kind])
+    kind = _NAMES[participant.kind]
+    if kind == "connector":
+        for detail in participant.kind_details:
+            kind = _CONNECTORS.get(detail, kind)
+    return Caller(participant.identity, kind)
 
 
 def seniority(who: rtc.Participant) -> tuple[datetime, str]:
@@ -243,7 +255,7 @@ def room_options(
     """
     return RoomOptions(
         participant_identity=caller.identity,
-        participant_kinds=[_KINDS[caller.kind]],
+        participant_kinds=[_KINDS.get(caller.kind, rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR)],
         audio_output=AudioOutputOptions(track_name=track_name),
         # words come and transcripts go by the private line
         text_input=False,

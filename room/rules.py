@@ -13,7 +13,7 @@ from livekit.agents.types import ATTRIBUTE_AGENT_NAME, ATTRIBUTE_PUBLISH_ON_BEHA
 from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
-from identity import Kind, pseudonym
+from identity import Kind, kind_among, pseudonym
 
 FOR = "rapport.for"
 """The attribute by which an agent shows whose it is, where a room may have several."""
@@ -26,6 +26,17 @@ for five seconds, and lists a job when that is over. Measured: 5.1 s, in the fir
 
 # The first agent of a room and two tries more: what kills three agents kills the fourth.
 _MOST_AGENTS = 3
+
+
+_KINDS: dict[int, Kind] = {
+    ParticipantInfo.STANDARD: "standard",
+    ParticipantInfo.SIP: "sip",
+    ParticipantInfo.CONNECTOR: "connector",
+}
+_CONNECTORS: dict[int, Kind] = {
+    ParticipantInfo.CONNECTOR_WHATSAPP: "whatsapp",
+    ParticipantInfo.CONNECTOR_TWILIO: "twilio",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +111,12 @@ class Rules:
 
     def _is_person(self, who: ParticipantInfo) -> bool:
         # a hidden participant is invisible to agents too
-        kinds = {ParticipantInfo.Kind.Value(kind.upper()) for kind in self.kinds}
-        return who.kind in kinds and not who.permission.hidden and who.state != ParticipantInfo.DISCONNECTED
+        kind = _KINDS.get(who.kind)
+        if kind == "connector":
+            for detail in who.kind_details:
+                kind = _CONNECTORS.get(detail, kind)
+        talked_to = kind is not None and kind_among(kind, self.kinds) is not None
+        return talked_to and not who.permission.hidden and who.state != ParticipantInfo.DISCONNECTED
 
     def _is_ours(self, who: ParticipantInfo) -> bool:
         return (

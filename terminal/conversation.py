@@ -98,6 +98,8 @@ class Conversation:
         elif payload.get("event") == "memory":
             text, action, category, key = (str(payload.get(name, "")) for name in ("text", "action", "category", "key"))
             self._printer.show("memory", text, action=action, category=category, key=key)
+        elif payload.get("event") == "link":
+            self._printer.show("link", str(payload.get("url", "")), app=str(payload.get("app", "")))
 
     def own_up(self) -> None:
         """What was tried again in vain is an error."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 from terminal.sound import Recording
 
@@ -14,12 +17,18 @@ class Options(argparse.Namespace):
     """What was asked for."""
 
     agent: Path
+    apps: bool
     identity: str | None
     json: bool
     say: list[Recording]
     save: Path | None
     start_timeout: float
     verbose: bool
+
+
+def settings_in(folder: Path, environment: Mapping[str, str]) -> dict[str, str | None]:
+    """What the worker of that folder reads, as it reads it."""
+    return {**dotenv_values(folder / ".env"), **dotenv_values(folder / ".env.local"), **environment}
 
 
 def parse(arguments: list[str] | None) -> Options:
@@ -32,6 +41,12 @@ def parse(arguments: list[str] | None) -> Options:
     add("--save", type=Path, metavar="FILE", help="keep the spoken answers to --say, as a WAV file")
     add("--verbose", action="store_true", help="show the agent's log, on stderr")
     add("--agent", type=a_file, default=AGENT, metavar="FILE", help="another agent than agent.py")
+    add(
+        "--apps",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="a toy app to connect, where no APPS are set (yes)",
+    )
     add("--start-timeout", type=float, default=60.0, metavar="SECONDS", help="for the agent to start (60)")
     options = parser.parse_args(arguments, namespace=Options())
     if options.save and not options.say:

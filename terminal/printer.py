@@ -29,7 +29,7 @@ class Printer:
         self.failed = False
 
     def show(self, event: str, text: str, **more: str) -> None:
-        """Show one event: user, agent, memory or error."""
+        """Show one event: user, agent, memory, link or error."""
         self.failed = self.failed or event == "error"
         if self._as_json:
             self._write(json.dumps({"event": event, "text": text, **more}, ensure_ascii=False))
@@ -37,6 +37,8 @@ class Printer:
             self.hint(f"error: {text}")
         elif event == "memory":
             self._write(f"memory: {more['action']} {more['category']} — {text}")
+        elif event == "link":
+            self._write(f"link: connect {more['app']} at {text}")
         elif event == "agent":
             self._write(f"agent: {text}")
         elif not self._typed:

@@ -53,6 +53,10 @@ class Child:
         if self._process.stdout:  # always: a pipe was asked for
             self._following = asyncio.create_task(self._follow(self._process, self._process.stdout))
 
+    @property
+    def started(self) -> bool:
+        return self._process is not None
+
     async def stop(self) -> None:
         """End the process and all it started; returns when they are gone, after `STOP_SECONDS` at most."""
         if (process := self._process) is None:

@@ -74,7 +74,7 @@ def open_talk(home: Path, store: dict[str, str]) -> OpenTalk:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             str(ROOT / "talk.py"),
-            *("--as", identity, "--json", *options),
+            *("--as", identity, "--json", "--no-apps", *options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

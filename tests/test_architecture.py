@@ -42,6 +42,8 @@ MAY_KNOW = {
     "terminal": "",
     "talk": "terminal",
 }
+OF_A_JOB = {"apps.toolset", "apps.client"}
+"""What a job has of people's apps; the rest is the service's, and costs a job nothing."""
 SOURCES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for root in {name.partition(".")[0] for name in MAY_KNOW}
@@ -75,6 +77,16 @@ def room_of(module: str) -> str:
 def test_each_room_knows_only_whom_it_may() -> None:
     known = {(room_of(module), room_of(other)) for module in SOURCES for other in imports(module)}
     assert [pair for pair in sorted(known) if pair[1] not in {pair[0], *MAY_KNOW[pair[0]].split()}] == []
+
+
+def test_a_job_knows_the_apps_by_their_toolset_alone() -> None:
+    of_the_service = {module for module in SOURCES if module.startswith("apps.")} - OF_A_JOB
+    in_a_job = {module for module in SOURCES if room_of(module) in ("call", "agent")} | OF_A_JOB
+    assert [(module, other) for module in in_a_job for other in imports(module) if other in of_the_service] == []
+
+
+def test_a_toy_app_costs_no_start_of_the_toy_voice() -> None:
+    assert [module for module in SOURCES if "offline.tasks" in imports(module)] == []
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

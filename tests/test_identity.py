@@ -29,12 +29,14 @@ from identity import (
     BindingState,
     IdentityError,
     IdentitySettings,
+    Kind,
     NoSessionUser,
     WrongSessionUser,
     current_user,
     get_or_create_default_user,
     get_session_livekit_identity,
     get_session_user_uuid,
+    kind_among,
     livekit_identity_to_uuid,
     open_binding,
     printable,
@@ -751,3 +753,31 @@ def _who() -> object:
         return get_session_user_uuid()
     except (NoSessionUser, WrongSessionUser) as error:
         return type(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kinds", "known_as"),
+    [
+        ("whatsapp", ("standard", "connector"), "connector"),
+        ("twilio", ("connector",), "connector"),
+        ("twilio", ("connector", "twilio"), "twilio"),
+        ("whatsapp", ("connector", "twilio"), "connector"),
+        ("whatsapp", ("whatsapp", "twilio"), "whatsapp"),
+        ("twilio", ("whatsapp",), None),
+        ("connector", ("whatsapp",), None),
+        ("sip", ("connector",), None),
+        ("standard", ("standard",), "standard"),
+    ],
+)
+def test_connectors_are_kinds_apart_where_they_are_named(kind: Kind, kinds: tuple[Kind, ...], known_as: Kind) -> None:
+    assert kind_among(kind, kinds) == known_as
+
+
+def test_one_number_by_a_way_that_is_verified_and_by_one_that_is_forgeable_is_two_people() -> None:
+    number = "+15551234"
+    kinds: list[Kind] = ["standard", "sip", "connector", "whatsapp", "twilio"]
+    assert len({livekit_identity_to_uuid(number, kind=kind) for kind in kinds}) == len(kinds)
+    # as it was before they were told apart
+    assert str(livekit_identity_to_uuid(number, kind="connector")) == str(
+        uuid5(IdentitySettings().identity_namespace, f"\0connector\0{number}")
+    )

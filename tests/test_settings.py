@@ -11,6 +11,8 @@ import pytest
 from pydantic_settings import BaseSettings
 
 import identity
+from apps.settings import ServiceSettings
+from call.apps import AppsSettings
 from call.assistant.character import CharacterSettings
 from call.clock import ClockSettings
 from identity import IdentitySettings
@@ -22,6 +24,8 @@ from room.rescue import RescueSettings
 from voice.settings import VoiceSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
+    AppsSettings,
+    ServiceSettings,
     IdentitySettings,
     CharacterSettings,
     ClockSettings,
@@ -117,10 +121,23 @@ def test_a_setting_is_read_from_the_variable_of_its_name(monkeypatch: pytest.Mon
         "TTS_FORMAT": "mp3",
         "TTS_SPEED": "1.5",
         "TIMEZONE": "Europe/Lisbon",
+        "APPS_URL": "https://apps.example",
+        "APPS": '{"tasks": {"url": "https://tasks.example/mcp", "reads": ["list_tasks"]}}',
+        "APPS_PUBLIC_URL": "https://apps.example",
+        "APPS_PORT": "7",
+        "APPS_PUBLIC_PORT": "7",
+        "APPS_UNUSED_DAYS": "7",
+        "APPS_SESSIONS": "7",
+        "APPS_IDLE": "7",
+        "APPS_SECRET": "a secret of at least 32 characters",
+        "APPS_KINDS": "standard, whatsapp",
+        "APPS_DELIVERY_URL": "https://shop.example/deliver",
         "INSTRUCTIONS_FILE": str(EXAMPLE.with_name("Makefile")),
         "TOOL_DEADLINE": "7",
     }
     before = getattr(cls(), field)
+    if name == "APPS_URL":  # which goes with a secret
+        monkeypatch.setenv("APPS_SECRET", other["APPS_SECRET"])
     monkeypatch.setenv(name, other.get(name, "something-else"))
     assert getattr(cls(), field) != before
 
@@ -139,6 +156,26 @@ def test_a_room_setting_that_means_nothing_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name):
         RoomSettings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"APPS_URL": "https://apps.example"}, "APPS_URL is set, and APPS_SECRET is not: give it the secret"),
+        ({"APPS_URL": "apps.example", "APPS_SECRET": "s" * 32}, "APPS_URL"),
+        ({"APPS_SECRET": "too short"}, "APPS_SECRET"),
+        ({"APPS_KINDS": "standard, phone"}, "APPS_KINDS"),
+        ({"APPS_DELIVERY_URL": "sms:+155512345"}, "APPS_DELIVERY_URL"),
+    ],
+)
+def test_settings_of_apps_that_cannot_work_are_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], told: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=told) as refused:
+        AppsSettings()
+    assert "too short" not in str(refused.value)
 
 
 def test_only_the_agents_name_may_be_set_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

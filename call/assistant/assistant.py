@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Hashable, Iterable
 from contextlib import suppress
 from typing import Any, Concatenate, cast
 
@@ -103,9 +103,9 @@ class Assistant(Agent):
         self._leaving: SpeechHandle | None = None
         """What the agent says to a person who wants to go."""
         self._character = services.settings.character
-        self._confirmation, self._confirmation_of_some = SpokenConfirmation(), SpokenConfirmation()
-        self._found: tuple[str, list[Memory]] = ("", [])
-        """What the person is asked about, and what was found: they have not said yes yet."""
+        self._confirmation = SpokenConfirmation()
+        self._found: dict[str, list[Memory]] = {}
+        """By what the person is asked about, what was found: they have not said yes yet."""
         self._forgotten: list[tuple[float, Redaction]] = []
         """When, in seconds since the epoch, and what."""
         self._cleaning: asyncio.Task[None] | None = None
@@ -279,13 +279,11 @@ class Assistant(Agent):
             confirmation: Empty on the first call, which finds what there is; then the words with which the person
                 agreed, exactly as they said them.
         """
-        asked, found = self._found
-        if not self._confirmation_of_some.given(await self._turns(context), confirmation) or topic != asked:
-            found = sharing_a_word(await self._memory.arecall(topic), topic)
-            self._found = topic, found
-            return prompts.REALLY_THESE.format(self._lines(found)) if found else "Nothing is remembered about that."
-        self._found = "", []
-        return await self._forget(found, topic)
+        if await self.agreed(context, ("forget", topic), confirmation):
+            found, self._found = self._found.get(topic, []), {}
+            return await self._forget(found, topic)
+        found = self._found[topic] = sharing_a_word(await self._memory.arecall(topic), topic)
+        return prompts.REALLY_THESE.format(self._lines(found)) if found else "Nothing is remembered about that."
 
     @_tool
     async def forget_everything(self, context: RunContext[None], confirmation: str) -> str:
@@ -295,7 +293,7 @@ class Assistant(Agent):
             confirmation: Empty on the first call; then the words with which the person agreed, exactly as they said
                 them.
         """
-        if not self._confirmation.given(await self._turns(context), confirmation):
+        if not await self.agreed(context, "forget everything", confirmation):
             return prompts.REALLY_EVERYTHING
         count = await self._memory.aforget_everything()
         await self._cleaned()
@@ -307,6 +305,17 @@ class Assistant(Agent):
         self._leaving = context.speech_handle  # the goodbye will be a part of it
         self._leaving.add_done_callback(self._on_said)
         return prompts.ANSWERED_GOODBYE
+
+    async def agreed(self, context: RunContext[None], about: Hashable, words: str) -> bool:
+        """Has the person agreed to just this, in a turn of their own? If not, they are to be asked now."""
+        return self._confirmation.given(await self._turns(context), words, about)
+
+    def hold_on(self) -> SpeechHandle | None:
+        """Ask for a moment's patience, in words that are no part of the conversation; a realtime model has no voice for
+        words that are given."""
+        if self.session.tts is None:
+            return None
+        return self.session.say(self._language.phrases.hold_on, add_to_chat_ctx=False)
 
     def _on_said(self, speech: SpeechHandle) -> None:
         heard = not speech.interrupted and any(isinstance(item, llm.ChatMessage) for item in speech.chat_items)

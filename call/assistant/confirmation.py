@@ -1,9 +1,9 @@
-"""A deletion that waits for the person's own yes."""
+"""What waits for the person's own yes: a deletion, and whatever an app of theirs is to write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from memory.language.worthless import is_question
 
@@ -22,24 +22,29 @@ _NO = re.compile(
 
 
 class SpokenConfirmation:
-    """Lets something through only when the person agreed in the turn right after they were asked.
+    """Lets something through only when the person agreed to it in the turn right after they were asked.
 
-    The model cannot agree for them: the words it passes on must be in that turn, and the turn must be a yes.
+    The model cannot agree for them: the words it passes on must be in that turn, and the turn must be a yes. One yes is
+    good for one thing, and for nothing else that was asked about with it.
     """
 
     def __init__(self) -> None:
-        self._asked_at: int | None = None
-        """How many turns the person had taken when they were asked."""
+        self._asked: dict[Hashable, int] = {}
+        """What about, and how many turns the person had taken when they were asked."""
 
-    def given(self, turns: Sequence[str], words: str) -> bool:
-        """Is this the answer to an earlier question? If not, the question counts as asked now.
+    def given(self, turns: Sequence[str], words: str, about: Hashable = None) -> bool:
+        """Is this the answer to an earlier question about the same? If not, the question counts as asked now.
 
         `turns` are the person's turns so far; `words` what the model took for a yes.
         """
-        answered = self._asked_at is not None and len(turns) == self._asked_at + 1
+        now = len(turns)
+        answered = now > 0 and self._asked.get(about) == now - 1
         quoted = _bare(words)
         agreed = answered and quoted.strip() != "" and quoted in _bare(turns[-1]) and _is_a_yes(turns[-1])
-        self._asked_at = None if agreed else len(turns)
+        if not agreed:
+            self._asked[about] = now
+        # of what was asked with it in the turn before, one thing may still be what they agree to
+        self._asked = {what: at for what, at in self._asked.items() if at == now or (at == now - 1 and not agreed)}
         return agreed
 
 

@@ -62,7 +62,7 @@ def categorise(statement: str) -> Category:
 def called(answer: str) -> Named | None:
     """The name in an answer to "what may I call you?": "Marta", "It's Marta.", "Hi, Marta here"."""
     match = _CALLED.fullmatch(without_fillers(plain(answer))) if len(answer) <= MAX_NAMED_CHARACTERS else None
-    if match is None or not plausible.is_name(name := match["value"]):
+    if match is None or not plausible.is_name(name := match["value"]) or plausible.has_a_digit(name):
         return None
     sure = plausible.is_written_as_a_name(name, answer) if answer != answer.lower() else " " not in name
     return Named(Category.FACT, "name") if sure else None

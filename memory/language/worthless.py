@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from memory.language.normal_form import plain
+from memory.language.normal_form import NUMBERS, plain
 from memory.language.words import WORDS, one_of
 
 _WH = "what|who|whom|whose|where|when|why|how|which"
@@ -38,6 +38,8 @@ _ORDER = re.compile(
 )
 _SMALL_TALK = re.compile(rf"(?:{one_of('small_talk')}|that sounds \w+)(?: {one_of('after_small_talk')})*")
 _NOISE = re.compile(r"\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|[♪♫][^♪♫]*")
+# Read out from a page, to be used once.
+_CODE = re.compile(rf"(?i)(?:(?:\d|{'|'.join(list(NUMBERS)[:10])})[ .,-]*){{4}}")
 _WORDS = re.compile(r"[^\s.,;:!?…·।。、，！؟،]+")
 
 
@@ -51,6 +53,7 @@ def is_worthless(sentence: str) -> bool:
     said = unicodedata.normalize("NFC", _NOISE.sub("", sentence)).strip()
     return (
         not any(map(str.isalnum, said))
+        or bool(_CODE.fullmatch(said))
         or WORDS["says_nothing"].issuperset(_WORDS.findall(said.casefold().replace("’", "'")))
         or bool(_ORDER.search(said) or _SMALL_TALK.fullmatch(plain(said)))
         or (is_question(said) and not _states_something_first(said))

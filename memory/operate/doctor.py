@@ -54,10 +54,28 @@ FUNCTIONS = {
     "take_lease": "p_name text, p_holder text, p_seconds double precision -> boolean",
     "purge": "p_turns_before timestamp with time zone -> jsonb",
     "describe_schema": " -> jsonb",
+    "put_link": "p_token_hash text, p_user_id uuid, p_who text, p_app text, p_expires_at timestamp with time zone, "
+    "p_an_hour integer -> boolean",
+    "start_link": "p_token_hash text, p_state_hash text, p_browser_hash text, p_sealed bytea -> boolean",
+    "answer_link": "p_token_hash text -> boolean",
+    "sign_in_link": "p_token_hash text, p_sealed bytea, p_seconds double precision -> boolean",
+    "try_digits": "p_person text -> jsonb",
+    "end_link": "p_token_hash text -> void",
+    "connect_app": "p_token_hash text, p_connection_id uuid, p_scopes text, p_sealed bytea, "
+    "p_ends_at timestamp with time zone -> boolean",
+    "disconnect_app": "p_person text, p_app text -> boolean",
+    "take_refresh": "p_connection_id uuid, p_version integer, p_seconds double precision -> boolean",
+    "put_refresh": "p_connection_id uuid, p_version integer, p_sealed bytea, p_ends_at timestamp with time zone"
+    " -> boolean",
+    "take_revocations": "p_limit integer -> jsonb",
+    "sweep_connections": "p_unused_seconds double precision -> jsonb",
 }
-"""What the worker calls: arguments and result as Postgres spells them."""
+"""What the worker, and the service for people's apps, call: arguments and result as Postgres spells them."""
 OF_ONE_PERSON = {name for name, signature in FUNCTIONS.items() if signature.startswith(_PERSON)}
-TABLES = ("profiles", "memories", "memory_history", "conversations", "sessions", "messages", "leases")
+TABLES = (
+    *("profiles", "memories", "memory_history", "conversations", "sessions", "messages", "leases"),
+    *("connections", "connection_secrets", "connection_links", "oauth_clients", "revocations"),
+)
 _MADE = re.compile(r"^create or replace function public\.(\w+)\(", re.MULTILINE)
 
 

@@ -71,8 +71,17 @@ class TurnRecord(_Record):
     interrupted: bool
 
 
+class ConnectionRecord(_Record):
+    app: str
+    status: Literal["active", "expired"]
+    scopes: str | None
+    connected_at: AwareDatetime
+    used_at: AwareDatetime
+
+
 class Document(_Record):
-    """Everything that is kept of one person. `profile` is None for somebody unknown, of whom there is nothing."""
+    """Everything that is kept of one person. `profile` is None for somebody unknown, of whom there is nothing but
+    perhaps the `connections` to their apps. These are told and not put back: what an app granted is in no export."""
 
     profile: ProfileRecord | None
     memories: list[MemoryRecord]
@@ -80,6 +89,7 @@ class Document(_Record):
     conversations: list[ConversationRecord]
     sessions: list[SessionRecord]
     turns: list[TurnRecord]
+    connections: list[ConnectionRecord] = []
 
 
 def parse(user: UUID, document: dict[str, Any]) -> Document:

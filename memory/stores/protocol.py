@@ -186,7 +186,8 @@ class Store(Protocol):
     async def export(self, user: UUID) -> dict[str, Any]:
         """Everything that is kept of the user, as JSON values: `profile` (or None), `memories`, `past`,
         `conversations`, `sessions` and `turns`, each list in an order that is always the same. Vectors are left out:
-        they are nothing that was told, and are made anew from it after an import."""
+        they are nothing that was told, and are made anew from it after an import. Who has apps of their own has
+        `connections` too, which no import puts back: there is no secret in an export."""
         ...
 
     async def import_(self, user: UUID, document: dict[str, Any]) -> None:
@@ -196,7 +197,8 @@ class Store(Protocol):
 
     async def erase(self, user: UUID) -> dict[str, int]:
         """Delete everything of the user: how many rows went, by table (`profiles`, `memories`, `memory_history`,
-        `conversations`, `sessions`, `messages`)."""
+        `conversations`, `sessions`, `messages`, and `connections` where there were any). What was granted by apps goes
+        into the queue of what is given back to them."""
         ...
 
     # -- the deployment

@@ -400,7 +400,31 @@ def export(db: sqlite3.Connection, user: UUID) -> dict[str, Any]:
         statement = f"select {', '.join(record.model_fields)} from {table} where {owner} = ? order by {order}"
         document[name] = _rows(db, statement, str(user))
     document["profile"] = document["profile"][0] if document["profile"] else None
+    if connections := _connections(db, user):
+        document["connections"] = connections
     return document
+
+
+def _connections(db: sqlite3.Connection, user: UUID) -> list[dict[str, Any]]:
+    """Of the person's own apps, which another program keeps beside us, where it does; no secret is among them."""
+    if not _has_connections(db):
+        return []
+    rows = db.execute(
+        "select app, status, scopes, connected_at, used_at from connections where user_id = ? order by app",
+        (str(user),),
+    )
+    names = ("app", "status", "scopes", "connected_at", "used_at")
+    found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
+    for each in found:
+        for moment in ("connected_at", "used_at"):
+            each[moment] = timestamp(datetime.fromtimestamp(each[moment], UTC))
+    return found
+
+
+def _has_connections(db: sqlite3.Connection) -> bool:
+    return (
+        db.execute("select 1 from sqlite_master where type = 'table' and name = 'connections'").fetchone() is not None
+    )
 
 
 def put_back(db: sqlite3.Connection, user: UUID, document: shapes.Document) -> None:
@@ -415,7 +439,13 @@ def put_back(db: sqlite3.Connection, user: UUID, document: shapes.Document) -> N
 
 
 def erase(db: sqlite3.Connection, user: UUID) -> dict[str, int]:
-    return {
+    gone = {
         part.table: db.execute(f"delete from {part.table} where {part.owner} = ?", (str(user),)).rowcount
         for part in reversed(_PARTS.values())
     }
+    if _has_connections(db):
+        # triggers of theirs put what must be given back to the apps into a queue
+        db.execute("delete from connection_links where user_id = ?", (str(user),))
+        if rows := db.execute("delete from connections where user_id = ?", (str(user),)).rowcount:
+            gone["connections"] = rows
+    return gone

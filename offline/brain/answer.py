@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from offline.brain import english
+from offline.brain import apps, english
+from offline.brain.decision import Call, Decision, Say
 from offline.brain.request import Fact, Request, read, what_to_forget
 
 OFFLINE = "I am the offline voice, so I only know what you have told me."
@@ -40,30 +40,14 @@ _INSTRUCTED = {
 }
 
 
-@dataclass(frozen=True)
-class Say:
-    """The reply is spoken text."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """The reply is a tool call."""
-
-    name: str
-    arguments: dict[str, Any]
-
-
-Decision = Say | Call
-
-
 def answer(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Decision:
     """What the assistant says or calls next. Pure: the same request always gets the same answer."""
     request = read(messages, tools)
     said = request.said.rstrip("?.! ")
     if not said:
         return Say(_by_itself(request))
+    if decision := apps.decide(request, said):
+        return decision
     if "forget_everything" in request.results:
         return _forget_everything(request, said)
     if "yes or no" in request.said_before and not _FORGET.match(said):

@@ -33,6 +33,10 @@ _NAMED = re.compile(r"You are (?P<name>[^.,\n]+)[.,]")
 _ASKED_TO_FORGET = re.compile(r"\b(?:forget|delete|erase|remove)\b(?P<what>.*)", re.IGNORECASE | re.DOTALL)
 
 
+NOT_YET = "Not done yet"
+"""So begins the answer of a tool that waits for the person's yes."""
+
+
 @dataclass(frozen=True)
 class Fact:
     """Something the person told; without a key it stands in this conversation alone."""
@@ -76,6 +80,10 @@ class Request:
     playing: bool = False
     """A role play goes on."""
     tools: set[str] = field(default_factory=set[str])
+    schemas: dict[str, Message] = field(default_factory=dict[str, Message])
+    """What tools take, by their names."""
+    asked: tuple[str, dict[str, Any]] | None = None
+    """The tool, and its arguments, of which the person was asked in their last turn whether they agree."""
     results: dict[str, str] = field(default_factory=dict[str, str])
     """What tools answered in this turn, by their names."""
     arguments: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -86,7 +94,9 @@ class Request:
 
 def read(messages: Sequence[Message], tools: Sequence[Message] = ()) -> Request:
     """What the messages say, whose last is the person's or a tool's."""
-    request = Request(tools={str(tool["function"]["name"]) for tool in tools if "function" in tool})
+    functions = [cast("Message", tool["function"]) for tool in tools if "function" in tool]
+    schemas = {str(each["name"]): cast("Message", each.get("parameters") or {}) for each in functions}
+    request = Request(tools=set(schemas), schemas=schemas)
     names: dict[str, str] = {}
     for message in messages:
         text = _text(message)
@@ -114,6 +124,8 @@ def _hear(request: Request, text: str) -> None:
     words = "" if _STAGE_DIRECTION.fullmatch(words) else words.split("\n\n")[-1]
     request.facts += _lines(blocks.get("memory", ""))
     request.instructions = blocks.get("instructions", "")
+    waits = [name for name, result in request.results.items() if result.startswith(NOT_YET)]
+    request.asked = (waits[-1], request.arguments[waits[-1]]) if waits else None
     request.said, request.results, request.arguments = words, {}, {}
     if _ROLE_PLAY.search(words):
         request.playing = not _OVER.search(words)
@@ -134,7 +146,13 @@ def what_to_forget(words: str) -> str:
 
 
 def _orders(words: str) -> bool:
-    return bool(re.match(r"(?:please )?(?:forget|delete|erase|remove|remember|tell|list)\b", words, re.IGNORECASE))
+    return bool(
+        re.match(
+            r"(?:please )?(?:forget|delete|erase|remove|remember|tell|list|(?:re|dis)?connect|add|complete)\b",
+            words,
+            re.IGNORECASE,
+        )
+    )
 
 
 def _lines(text: str) -> Iterator[Fact]:

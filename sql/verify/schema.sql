@@ -47,7 +47,18 @@ begin
       ('public.memory_history', 'user_id uuid not null, seq integer not null, category text not null, '
         'key text not null, value text not null, said_at timestamptz not null, source text, conversation_id uuid, '
         'expires_at timestamptz, until timestamptz not null'),
-      ('public.leases', 'name text not null, holder text not null, until timestamptz not null')
+      ('public.leases', 'name text not null, holder text not null, until timestamptz not null'),
+      ('public.connections', 'id uuid not null, user_id uuid not null, app text not null, status text not null, '
+        'scopes text, connected_at timestamptz not null, used_at timestamptz not null'),
+      ('public.connection_secrets', 'connection_id uuid not null, user_id uuid not null, sealed bytea not null, '
+        'version integer not null, refreshing_until timestamptz, ends_at timestamptz'),
+      ('public.connection_links', 'token_hash text not null, user_id uuid not null, who text not null, '
+        'app text not null, created_at timestamptz not null, expires_at timestamptz not null, started_at timestamptz, '
+        'state_hash text, browser_hash text, answered_at timestamptz, signed_in_at timestamptz, ended_at timestamptz, '
+        'sealed bytea, tries integer not null'),
+      ('public.oauth_clients', 'issuer text not null, sealed bytea not null'),
+      ('public.revocations', 'id uuid not null, row_name text not null, sealed bytea not null, tries integer not null, '
+        'queued_at timestamptz not null, next_at timestamptz not null')
     ) as wanted (relation, columns)
   loop
     if not exists (
@@ -61,10 +72,12 @@ begin
     end if;
   end loop;
 
-  -- people reach their own rows of each table, and none of the leases
+  -- people reach their own rows of each table, and nothing of what is the service's or the worker's
   for v_wanted in select * from (values
     ('public.profiles', true), ('public.conversations', true), ('public.sessions', true), ('public.messages', true),
-    ('public.memories', true), ('public.memory_history', true), ('public.leases', false)
+    ('public.memories', true), ('public.memory_history', true), ('public.leases', false),
+    ('public.connections', true), ('public.connection_secrets', false), ('public.connection_links', false),
+    ('public.oauth_clients', false), ('public.revocations', false)
   ) as wanted (relation, peoples) loop
     v_table := v_wanted.relation::regclass;
     if not (select relrowsecurity from pg_catalog.pg_class where oid = v_table) then
@@ -87,7 +100,7 @@ begin
       raise exception 'service_role may not use %', v_table;
     end if;
     if has_table_privilege('voice_agent', v_table, 'select') <> v_wanted.peoples then
-      raise exception 'voice_agent may read the leases, or not read %', v_table;
+      raise exception 'voice_agent may read what is no person''s, or not read what is theirs: %', v_table;
     end if;
   end loop;
 
@@ -108,7 +121,14 @@ begin
     ('public.export_user(uuid)', true), ('public.import_user(uuid, jsonb)', true), ('public.erase_user(uuid)', true),
     ('public.list_sessions(boolean, integer)', false), ('public.end_abandoned(timestamptz, text)', false),
     ('public.take_lease(text, text, double precision)', false), ('public.purge(timestamptz)', false),
-    ('public.describe_schema()', false)
+    ('public.describe_schema()', false),
+    ('public.put_link(text, uuid, text, text, timestamptz, integer)', false),
+    ('public.start_link(text, text, text, bytea)', false), ('public.answer_link(text)', false),
+    ('public.sign_in_link(text, bytea, double precision)', false), ('public.try_digits(text)', false),
+    ('public.end_link(text)', false), ('public.connect_app(text, uuid, text, bytea, timestamptz)', false),
+    ('public.disconnect_app(text, text)', false), ('public.take_refresh(uuid, integer, double precision)', false),
+    ('public.put_refresh(uuid, integer, bytea, timestamptz)', false), ('public.take_revocations(integer)', false),
+    ('public.sweep_connections(double precision)', false)
   ) as wanted (signature, peoples) loop
     v_function := v_wanted.signature::regprocedure;
     if (select p.prosecdef or not coalesce(p.proconfig, '{}') && array['search_path=', 'search_path=""']
@@ -190,6 +210,16 @@ begin
   end if;
   if not has_column_privilege('voice_agent', 'public.memory_history', 'value', 'update') then
     raise exception 'what is forgotten could not be taken out of the past';
+  end if;
+  if (select count(*) from pg_catalog.pg_trigger
+      where tgname in ('connection_secret_goes', 'connection_link_goes') and tgenabled in ('O', 'A')
+        and tgrelid in ('public.connection_secrets'::regclass, 'public.connection_links'::regclass)) <> 2 then
+    raise exception 'what apps granted would not be given back: a trigger connection_secret_goes or connection_link_goes is missing or off';
+  end if;
+  if (select count(*) from pg_catalog.pg_constraint
+      where contype = 'f' and confdeltype = 'c' and confrelid = 'public.profiles'::regclass
+        and conrelid in ('public.connections'::regclass, 'public.connection_links'::regclass)) <> 2 then
+    raise exception 'who is erased would keep their apps: a foreign key to public.profiles is missing';
   end if;
   if (select count(*) from pg_catalog.pg_constraint
       where conname in ('memories_conversation_fkey', 'memory_history_conversation_fkey')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from offline.brain.answer import OFFLINE, Call, Say, answer
@@ -271,3 +273,64 @@ def test_what_was_said_in_a_role_play_is_not_said_of_oneself() -> None:
 )
 def test_a_name_is_told_without_what_it_was_introduced_with(name: str, told: str) -> None:
     assert say(user(block(f"- 2026-11-20 FACT name: {name}") + "what is my name")) == f"Your name is {told}."
+
+
+# -- people's own apps
+
+APPS = ["tasks", "notes"]
+
+
+def with_apps(*tools: str) -> list[dict[str, Any]]:
+    app = {"properties": {"app": {"enum": APPS}}, "required": ["app"]}
+    name = {"properties": {"name": {}, "confirmation": {}}, "required": ["name"]}
+    takes = {"my_apps": {}, "connect_app": app, "disconnect_app": app, "finish_connecting": {}}
+    takes |= {tool: {} if "list" in tool else name for tool in tools}
+    return [{"type": "function", "function": {"name": each, "parameters": takes[each]}} for each in takes]
+
+
+TASKS = with_apps("tasks__list_tasks", "tasks__add_task", "tasks__complete_task")
+ADDED = called("tasks__add_task", "Not done yet. Tell the person …", name="buy milk")
+
+
+@pytest.mark.parametrize(
+    ("said", "tool", "arguments"),
+    [
+        ("connect me to tasks", "connect_app", {"app": "tasks"}),
+        ("Please reconnect my notes.", "connect_app", {"app": "notes"}),
+        ("disconnect tasks", "disconnect_app", {"app": "tasks"}),
+        ("7142", "finish_connecting", {"number": "7142"}),
+        ("seven one four two", "finish_connecting", {"number": "7142"}),
+        ("what am I connected to?", "my_apps", {}),
+        ("what are my tasks", "tasks__list_tasks", {}),
+        ("list my tasks", "tasks__list_tasks", {}),
+        ("add a task: buy milk", "tasks__add_task", {"name": "buy milk"}),
+        ("complete the task: buy milk", "tasks__complete_task", {"name": "buy milk"}),
+    ],
+)
+def test_an_order_for_an_app_finds_its_tool(said: str, tool: str, arguments: dict[str, str]) -> None:
+    assert answer([user(said)], TASKS) == Call(tool, arguments)
+    assert answer([user(said)]) != Call(tool, arguments), "where there are no apps"
+
+
+def test_a_write_is_asked_about_and_a_yes_passes_it_on() -> None:
+    asking = [user("add a task: buy milk"), *ADDED]
+    question = answer(asking, TASKS)
+    assert question == Say("Shall I add task: buy milk? Please answer yes or no.")
+    asked = [*asking, assistant("Shall I add task: buy milk? Please answer yes or no.")]
+    agreed = Call("tasks__add_task", {"name": "buy milk", "confirmation": "yes please"})
+    assert answer([*asked, user("yes please")], TASKS) == agreed
+    assert answer([*asked, user("no")], TASKS) == Say("Okay, I have not done it.")
+    assert answer([*asked, user("yes please"), assistant("Hm."), user("yes please")], TASKS) != agreed
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ("<data from Tasks: it is theirs>\nbuy milk\ncall mum\n</data>", "Buy milk, call mum."),
+        ("Tasks does not answer just now, and nothing was done. Tell the person so; they may try again later.",
+         "Tasks does not answer just now, and nothing was done."),
+        ("Tasks is not connected. Offer the person to connect it.", "Tasks is not connected."),
+    ],
+)  # fmt: skip
+def test_what_an_app_answers_is_said_without_what_is_meant_for_the_agent(result: str, said: str) -> None:
+    assert answer([user("what are my tasks"), *called("tasks__list_tasks", result)], TASKS) == Say(said)

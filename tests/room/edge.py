@@ -79,6 +79,10 @@ class EdgeRoom:
         """Everything the agent sent, in order, finished streams and messages alike."""
         self.rpc_answers: dict[int, str] = {}
         """By call: the payload, or the error's message."""
+        self.opens_links: set[str] = set()
+        """Whose page answers when it is called; all others have no such method."""
+        self.called: list[tuple[str, str, str]] = []
+        """Whom the agent called, by which method, with what."""
         self.agent_attributes: dict[str, str] = {}
         self.may_listen: set[str] | None = None
         """Who may subscribe to the agent's voice; None for everybody, as the server has it unless told."""
@@ -119,9 +123,12 @@ class EdgeRoom:
         *,
         still_connecting: bool = False,
         attributes: Mapping[str, str] | None = None,
+        details: Iterable[rtc.ParticipantKindDetail.ValueType] = (),
     ) -> None:
-        """Come in. Who is `still_connecting` is listed already, and neither heard nor seen (a phone that rings)."""
+        """Come in. Who is `still_connecting` is listed already, and neither heard nor seen (a phone that rings);
+        `details` are of their kind."""
         person = self._server.participant(identity, kind)
+        person.info.kind_details.extend(details)
         person.info.attributes.update(attributes or {})
         person.info.state = participant_pb2.PARTICIPANT_STATE_JOINED
         if self._handle:
@@ -360,6 +367,14 @@ class Edge:
         room.may_listen = None if asked.all_participants_allowed else allowed
         if room.unheard:
             room._be_heard(room.unheard)
+
+    def _on_perform_rpc(self, asked: Any, answer: Any, event: Any) -> None:
+        room = self._room_of_agent(asked)
+        room.called.append((asked.destination_identity, asked.method, asked.payload))
+        if asked.destination_identity in room.opens_links:
+            event.payload = "opened"
+        else:
+            event.error.code, event.error.message = 1400, "Method not supported at destination"
 
     def _on_rpc_method_invocation_response(self, asked: Any, answer: Any, event: Any) -> None:
         reply = asked.error.message if asked.HasField("error") else asked.payload

@@ -143,6 +143,8 @@ class Request:
     """What the mind was asked with."""
 
     chat_ctx: llm.ChatContext
+    tools: tuple[str, ...] = ()
+    """The names of those that it might call."""
 
     @property
     def everything(self) -> str:
@@ -205,7 +207,7 @@ class ScriptedLLM(llm.LLM):
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
-        request = Request(chat_ctx.copy())
+        request = Request(chat_ctx.copy(), tuple(llm.ToolContext(tools or []).function_tools))
         with self._lock:
             self._requests.append(request)
         return _LLMStream(self, request, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)

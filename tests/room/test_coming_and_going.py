@@ -79,6 +79,33 @@ async def test_who_telephones_is_nobody_who_signs_in_by_that_name(
         assert db.execute("select email from profiles").fetchall() == [(None,)]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "people"),
+    [
+        ("whatsapp,twilio", ["whatsapp", "twilio"]),
+        ("connector", ["connector"]),
+        ("connector,twilio", ["connector", "twilio"]),
+    ],
+)
+async def test_one_number_by_two_connectors_is_as_many_people_as_they_are_named(
+    product: Product, server: Edge, settings: Set, kinds: str, people: list[Kind]
+) -> None:
+    settings(participant_kinds=kinds)
+    details = rtc.ParticipantKindDetail
+    async with working(product.server) as worker:
+        for detail in (
+            details.PARTICIPANT_KIND_DETAIL_CONNECTOR_WHATSAPP,
+            details.PARTICIPANT_KIND_DETAIL_CONNECTOR_TWILIO,
+        ):
+            room = server.room(f"{kinds}: {detail}")
+            room.join("+4912345", rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR, details=[detail])
+            await worker.job(room.name)
+            await product.greeted(room)
+            room.close()
+            await worker.idle()
+    assert sorted(product.profiles()) == sorted(str(livekit_identity_to_uuid("+4912345", kind=kind)) for kind in people)
+
+
 @pytest.mark.parametrize(("scope", "attribute"), [("called_number", "sip.trunkPhoneNumber"), ("trunk", "sip.trunkID")])
 async def test_two_shops_that_one_deployment_serves_know_nothing_of_each_others_callers(
     product: Product, server: Edge, settings: Set, scope: str, attribute: str

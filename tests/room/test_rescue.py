@@ -96,6 +96,14 @@ def test_who_cannot_be_talked_to_misses_nobody() -> None:
     assert missing([], [dispatch()]) == []
 
 
+@pytest.mark.parametrize(
+    ("kinds", "missed"), [(("connector",), True), (("whatsapp",), True), (("twilio",), False), (("standard",), False)]
+)
+def test_who_comes_through_a_connector_counts_by_its_name_or_as_one(kinds: Any, missed: bool) -> None:
+    caller = person("+49", kind="CONNECTOR", kind_details=[ParticipantInfo.CONNECTOR_WHATSAPP])
+    assert missing([caller], [dispatch()], Rules("rapport", kinds)) == (["AD_1"] if missed else [])
+
+
 @pytest.mark.parametrize("kind", ["sip", "connector"])
 def test_callers_count_where_they_are_let_in(kind: Any) -> None:
     caller = person("+49", kind=kind.upper())

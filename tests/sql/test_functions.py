@@ -336,6 +336,6 @@ def test_the_description_names_no_row(worker: Asking, alice: UUID, life: dict[st
     assert str(alice) not in str(told)
     assert told["anon_may_call"] == told["anon_may_use"] == told["profile_foreign_keys"] == []
     assert set(told["row_security"].values()) == {True}
-    assert len(told["row_security"]) == 7
+    assert len(told["row_security"]) == 12
     assert told["voice_agent"] is True
     assert told["functions"]["forget"] == "p_user_id uuid, p_category text, p_key text -> boolean"

@@ -527,6 +527,18 @@ BROKEN = {
         "revoke select on rapport.migrations from service_role",
         "grant select on rapport.migrations to voice_agent",
     ],
+    "apps": [
+        "alter table public.connection_secrets drop column version",
+        "alter table public.connection_links disable trigger connection_link_goes",
+        "drop trigger connection_secret_goes on public.connection_secrets",
+        "alter table public.connections drop constraint connections_user_id_fkey",
+        "drop policy connections_own on public.connections",
+        "grant select on public.connection_secrets to voice_agent",
+        "alter table public.revocations disable row level security",
+        "grant execute on function public.try_digits(text) to voice_agent",
+        "drop function public.take_refresh(uuid, integer, double precision)",
+        "grant execute on function rapport.give_back() to anon",
+    ],
 }
 
 

@@ -38,6 +38,11 @@ TABLES = {
     "public.messages": "user_id",
     "public.leases": None,
     "rapport.migrations": None,
+    "public.connections": "user_id",
+    "public.connection_secrets": None,
+    "public.connection_links": None,
+    "public.oauth_clients": None,
+    "public.revocations": None,
     "rapport.profile_documents": "user_id",
     "rapport.memory_documents": "user_id",
     "rapport.past_documents": "user_id",
@@ -46,6 +51,14 @@ TABLES = {
 }
 """Every table and view with the column that says whose row it is; None where no person's rows are."""
 
+NOBODYS = {
+    "leases": "name",
+    "connection_secrets": "sealed",
+    "connection_links": "who",
+    "oauth_clients": "issuer",
+    "revocations": "row_name",
+}
+"""A column of each table in which no person's rows are."""
 EXPOSED = [name.removeprefix("public.") for name in TABLES if name.startswith("public.")]
 
 
@@ -89,6 +102,17 @@ def standing(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Dat
     postgres.drop_database(database.dsn)
 
 
+def connected(worker: Asking, secret: str) -> Life:
+    """A person who has an app too: the service has connected it."""
+    user = live(worker, secret).user
+    assert worker.call("put_link", secret, user, secret, secret, "2099-01-01T00:00:00Z", 5)
+    assert worker.call("start_link", secret, secret, secret, b"kept")
+    assert worker.call("answer_link", secret)
+    assert worker.call("sign_in_link", secret, b"granted", 300.0)
+    assert worker.call("connect_app", secret, uuid4(), secret, b"granted", None)
+    return Life(user, worker.call("export_user", user))
+
+
 @pytest.fixture(scope="module")
 def worker(standing: Database) -> Iterator[Asking]:
     with standing.asking("service_role") as worker:
@@ -97,7 +121,7 @@ def worker(standing: Database) -> Iterator[Asking]:
 
 @pytest.fixture(scope="module")
 def victim(worker: Asking) -> Life:
-    return live(worker, SECRET)
+    return connected(worker, SECRET)
 
 
 @pytest.fixture
@@ -110,7 +134,7 @@ def alice(worker: Asking, victim: Life) -> Iterator[Life]:
 @pytest.fixture(scope="module")
 def bob(worker: Asking) -> Life:
     """The attacker. Tests leave him what he has."""
-    return live(worker, "bob")
+    return connected(worker, "bob")
 
 
 @pytest.fixture(scope="module", params=PEOPLE)
@@ -216,6 +240,47 @@ WORKERS = {
     "take_lease": Call(lambda _, __: {"p_name": "lease", "p_holder": "bob", "p_seconds": 60.0}, NOT_ALLOWED),
     "purge": Call(lambda _, __: {"p_turns_before": "2099-01-01T00:00:00Z"}, NOT_ALLOWED),
     "describe_schema": Call(lambda _, __: {}, NOT_ALLOWED),
+    "put_link": Call(
+        lambda user, _: {
+            "p_token_hash": "planted",
+            "p_user_id": user,
+            "p_who": "bob",
+            "p_app": "planted",
+            "p_expires_at": "2099-01-01T00:00:00Z",
+            "p_an_hour": 5,
+        },
+        NOT_ALLOWED,
+    ),
+    "start_link": Call(
+        lambda _, __: {
+            "p_token_hash": SECRET,
+            "p_state_hash": "planted",
+            "p_browser_hash": "planted",
+            "p_sealed": "\\x00",
+        },
+        NOT_ALLOWED,
+    ),
+    "answer_link": Call(lambda _, __: {"p_token_hash": SECRET}, NOT_ALLOWED),
+    "sign_in_link": Call(lambda _, __: {"p_token_hash": SECRET, "p_sealed": "\\x00", "p_seconds": 300.0}, NOT_ALLOWED),
+    "try_digits": Call(lambda user, _: {"p_person": str(user)}, NOT_ALLOWED),
+    "end_link": Call(lambda _, __: {"p_token_hash": SECRET}, NOT_ALLOWED),
+    "connect_app": Call(
+        lambda _, __: {
+            "p_token_hash": SECRET,
+            "p_connection_id": uuid4(),
+            "p_scopes": None,
+            "p_sealed": "\\x00",
+            "p_ends_at": None,
+        },
+        NOT_ALLOWED,
+    ),
+    "disconnect_app": Call(lambda user, _: {"p_person": str(user), "p_app": SECRET}, NOT_ALLOWED),
+    "take_refresh": Call(lambda _, __: {"p_connection_id": uuid4(), "p_version": 1, "p_seconds": 4.0}, NOT_ALLOWED),
+    "put_refresh": Call(
+        lambda _, __: {"p_connection_id": uuid4(), "p_version": 1, "p_sealed": "\\x00", "p_ends_at": None}, NOT_ALLOWED
+    ),
+    "take_revocations": Call(lambda _, __: {"p_limit": 9}, NOT_ALLOWED),
+    "sweep_connections": Call(lambda _, __: {"p_unused_seconds": 0.0}, NOT_ALLOWED),
 }
 INTERNAL = {
     "hold_profile": Call(lambda user, _: {"p_user_id": user, "p_email": "bob@example.com"}, NOT_ALLOWED),
@@ -228,6 +293,7 @@ INTERNAL = {
     "memory_versioned": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_counted": Call(lambda _, __: {}, NOT_ALLOWED),
     "memory_gone": Call(lambda _, __: {}, NOT_ALLOWED),
+    "give_back": Call(lambda _, __: {}, NOT_ALLOWED),
 }
 CALLS = PERSONS | WORKERS
 EVERYTHING = CALLS | INTERNAL
@@ -502,7 +568,8 @@ def test_through_postgrest_another_person_reaches_no_row_of(
     whose = TABLES[f"public.{table}"]
     if whose is None:
         for method in ("GET", "POST", "PATCH", "DELETE"):
-            assert bob_outside.ask(method, table, {"name": "planted"}).json()["code"] == NOT_ALLOWED
+            planted = {NOBODYS[table]: "planted"}
+            assert bob_outside.ask(method, table, planted).json()["code"] == NOT_ALLOWED
         return
 
     read = bob_outside.ask("GET", table, Prefer="count=exact")

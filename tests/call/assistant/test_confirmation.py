@@ -162,3 +162,35 @@ def test_one_yes_is_good_for_one_deletion() -> None:
 def test_a_history_that_became_shorter_confirms_nothing() -> None:
     confirmation = asked()
     assert confirmation.given(["yes"], "yes") is False
+
+
+# -- what it is about
+
+MILK, EGGS = ("tasks", "add", '{"name": "milk"}'), ("tasks", "add", '{"name": "eggs"}')
+
+
+def test_a_yes_to_one_thing_is_none_to_another() -> None:
+    confirmation = SpokenConfirmation()
+    assert confirmation.given(BEFORE, "", MILK) is False
+    assert confirmation.given([*BEFORE, "yes"], "yes", EGGS) is False
+    assert confirmation.given([*BEFORE, "yes"], "yes", MILK) is True
+
+
+def test_one_yes_is_good_for_one_of_two_things_that_were_asked_about_together() -> None:
+    confirmation = SpokenConfirmation()
+    for thing in (MILK, EGGS):
+        assert confirmation.given(BEFORE, "", thing) is False
+    first = [*BEFORE, "yes"]
+    assert confirmation.given(first, "yes", MILK) is True
+    assert confirmation.given(first, "yes", EGGS) is False, "they are asked now"
+    assert confirmation.given([*first, "yes please"], "yes", EGGS) is True
+
+
+def test_what_is_asked_about_while_something_is_agreed_to_waits_for_its_own_yes() -> None:
+    confirmation = SpokenConfirmation()
+    assert confirmation.given(BEFORE, "", MILK) is False
+    first = [*BEFORE, "yes"]
+    assert confirmation.given(first, "", EGGS) is False
+    assert confirmation.given(first, "yes", MILK) is True
+    assert confirmation.given([*first, "yes"], "yes", MILK) is False
+    assert confirmation.given([*first, "yes"], "yes", EGGS) is True

@@ -358,6 +358,8 @@ The name's Bond
 カティア
 """.strip().splitlines()
 NO_NAMES = """
+7445
+It's 7445.
 I'm tired.
 no
 nothing

@@ -100,6 +100,11 @@ I understand Polish but I can't speak it
 """.strip().splitlines()
 
 NOT_KEPT = """
+7142
+7 1 4 2
+seven one four two
+reconnect tasks
+disconnect tasks
 no wait
 scratch that
 I've changed my mind
