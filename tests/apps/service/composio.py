@@ -100,9 +100,8 @@ class Composio:
                 name = f"trs_{secrets.token_urlsafe(9)}"
                 self.sessions[name] = body
                 url = f"{self.mcp_at or self.base}/tool_router/{name}/mcp"
-                config = {"user_id": body["user_id"], "toolkits": {"enabled": body["toolkits"]["enable"]}}
-                made = {"session_id": name, "mcp": {"type": "http", "url": url}, "config": config}
-                return JSONResponse(made | {"config_version": 1}, 201)
+                made = {"session_id": name, "mcp": {"type": "http", "url": url}, "config": _config(body)}
+                return JSONResponse(made | {"tool_router_tools": [], "config_version": 1, "experimental": None}, 201)
             case _, ["tool_router", "session", name, *_] if name not in self.sessions:
                 return _error("Session not found", 404)
             case "POST", ["tool_router", "session", name, "link"]:
@@ -120,7 +119,7 @@ class Composio:
             case _, ["connected_accounts", name] if name not in self.accounts:
                 return _error("Connected account not found", 404)
             case "GET", ["connected_accounts", name]:
-                return JSONResponse({"id": name, "status": self.accounts[name]["status"]})
+                return JSONResponse(_account(self.accounts[name]))
             case "DELETE", ["connected_accounts", name]:
                 assert request.query_params["revoke_on_delete"] == "true"
                 del self.accounts[name]
@@ -149,6 +148,41 @@ class Composio:
         uri = f"urn:composio:session:{secrets.token_urlsafe(12)}"
         self.waiting[uri] = account
         return RedirectResponse(f"{self.verifier}?session_uri={uri}", 302)
+
+
+def _config(asked: dict[str, Any]) -> dict[str, Any]:
+    """A session's, as it was asked for."""
+    tools = {app: {"enabled": each["enable"]} for app, each in asked.get("tools", {}).items()}
+    return {
+        "user_id": asked["user_id"],
+        "toolkits": {"enabled": asked["toolkits"]["enable"]},
+        "tools": tools or None,
+        "manage_connections": {"enabled": asked.get("manage_connections", {}).get("enable", True)},
+        "workbench": {"enable": asked.get("workbench", {}).get("enable", True)},
+        "execute": asked.get("execute", {}),
+        "search": asked.get("search", {}),
+        "preload": asked.get("preload", {"tools": []}),
+        "instant": False,
+    }
+
+
+def _account(kept: dict[str, Any]) -> dict[str, Any]:
+    status = kept["status"]
+    return {
+        "id": kept["id"],
+        "status": status,
+        "user_id": kept["user_id"],
+        "toolkit": {"slug": kept["toolkit"]},
+        "auth_config": {"id": "ac_1", "auth_scheme": "OAUTH2", "is_composio_managed": True, "is_disabled": False},
+        "created_at": "2026-11-01T00:00:00.000Z",
+        "updated_at": "2026-11-01T00:00:00.000Z",
+        "is_disabled": False,
+        "data": {},
+        "params": {},
+        "status_reason": None,
+        "state": {"authScheme": "OAUTH2", "val": {"status": status}},
+        "test_request_endpoint": "",
+    }
 
 
 def _error(message: str, status: int) -> JSONResponse:
