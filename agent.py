@@ -44,8 +44,8 @@ from room.capacity import Capacity
 from room.console import end_with_the_console
 from room.dispatch import is_superfluous, leave, withdraw
 from room.participant import MetadataError, NobodyCame, RoomPolicy
-from room.rescue import Rescue
-from room.rules import Rules
+from room.rescue.rescue import Rescue
+from room.rescue.rules import Rules
 from room.tasks import Tasks
 from voice import vendors
 from voice.settings import VoiceNotConfigured

@@ -22,7 +22,7 @@ from memory.settings import MemorySettings, open_store, why_temporary
 from metrics import MetricsSettings
 from room.capacity import WorkerSettings
 from room.participant import RoomSettings
-from room.rescue import RescueSettings
+from room.rescue.rescue import RescueSettings
 from voice.session import Prepared, Voice, embeddings_client, prepare
 from voice.settings import VoiceNotConfigured, VoiceSettings, is_on_this_machine
 

@@ -21,7 +21,7 @@ from livekit.protocol.room import (
 )
 
 from room.participant import seniority
-from room.rules import FOR, Vacancy, is_of
+from room.rescue.rules import FOR, Vacancy, is_of
 
 log = logging.getLogger("rapport.room")
 

@@ -20,7 +20,7 @@ from memory.settings import MemorySettings
 from metrics import MetricsSettings
 from room.capacity import WorkerSettings
 from room.participant import RoomSettings
-from room.rescue import RescueSettings
+from room.rescue.rescue import RescueSettings
 from voice.settings import VoiceSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (

@@ -73,9 +73,9 @@ async def test_the_first_call_of_a_tool_takes_300_ms_at_most(serve: Serve) -> No
         for name in ("alice", "bob", "carol"):
             async with Talking(name, secret=SECRET).going_on(here.url) as talking:
                 await connects(talking)
-            await here.sessions.aclose()  # as in the next call, hours later
+            await here.service._sessions.aclose()  # as in the next call, hours later
             async with Talking(name, secret=SECRET).going_on(here.url) as talking:
-                await here.sessions.aclose()
+                await here.service._sessions.aclose()
                 began = time.monotonic()
                 assert "There are no open tasks." in await talking.calls("tasks__list_tasks")
                 took.append(time.monotonic() - began)

@@ -11,9 +11,9 @@ import pytest
 from livekit.agents import AgentServer
 from livekit.protocol.models import Room
 
-from room.budget import Budget, BudgetSpent, Rounds
-from room.rescue import Rescue, RescueSettings
-from room.rules import Rules
+from room.rescue.budget import Budget, BudgetSpent, Rounds
+from room.rescue.rescue import Rescue, RescueSettings
+from room.rescue.rules import Rules
 from tests.room.livekit import Agent, LiveKit, serving
 from tests.room.worker import until
 

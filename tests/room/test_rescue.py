@@ -18,8 +18,8 @@ from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from livekit.protocol.models import ParticipantInfo, ParticipantPermission
 
 from room.dispatch import is_superfluous
-from room.rescue import Rescue, RescueSettings
-from room.rules import Rules
+from room.rescue.rescue import Rescue, RescueSettings
+from room.rescue.rules import Rules
 from tests.room.worker import until
 
 NOW = 1_800_000_000.0

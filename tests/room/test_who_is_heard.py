@@ -30,7 +30,7 @@ from memory.settings import MemorySettings
 from memory.stores.protocol import StoreError
 from memory.stores.sqlite import SqliteStore
 from room.participant import RoomSettings
-from room.rescue import RescueSettings
+from room.rescue.rescue import RescueSettings
 from tests.memory.sessions.moody import delayed
 from tests.room.console import console
 from tests.room.edge import AGENT, Edge, EdgeRoom

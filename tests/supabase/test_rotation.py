@@ -15,7 +15,7 @@ from memory.manager import MemoryManager
 from memory.operate.doctor import examine
 from memory.settings import MemorySettings, open_store, prepare_store, what_goes_away
 from memory.stores.supabase_keys import StoreMisconfigured
-from room.rescue import RescueSettings
+from room.rescue.rescue import RescueSettings
 from tests.conftest import ROOT
 from tests.room.edge import Edge
 from tests.room.product import Product

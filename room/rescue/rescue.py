@@ -33,9 +33,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from identity import pseudonym
-from room.budget import Budget, BudgetSpent, Rounds
 from room.dispatch import API_SECONDS, Server
-from room.rules import JOIN_SECONDS, LISTED_SECONDS, Rules, Vacancy
+from room.rescue.budget import Budget, BudgetSpent, Rounds
+from room.rescue.rules import JOIN_SECONDS, LISTED_SECONDS, Rules, Vacancy
 from room.tasks import Tasks
 
 log = logging.getLogger("rapport.room")

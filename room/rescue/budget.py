@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import aiohttp
 from livekit.protocol.models import Room
 
-from room.rules import LISTED_SECONDS
+from room.rescue.rules import LISTED_SECONDS
 
 _MINUTE = 60.0
 # Without a word of the server's, so long after its first refusal; twice as long after each one more, up to a minute.
