@@ -73,4 +73,4 @@ def test_no_number_carries_who_somebody_is() -> None:
         if s.name.startswith("rapport_")
         for name in s.labels
     }
-    assert labels <= {"how", "reason", "why", "call", "got", "le"}
+    assert labels <= {"how", "reason", "what", "why", "call", "got", "le"}
