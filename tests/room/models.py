@@ -149,7 +149,8 @@ class Request:
     @property
     def everything(self) -> str:
         """All the text that the model could see: instructions, memories, conversation, tool answers."""
-        return json.dumps(self.chat_ctx.to_dict(), ensure_ascii=False)
+        # what was measured of a message is not sent with it
+        return json.dumps(self.chat_ctx.to_dict(exclude_metrics=True), ensure_ascii=False)
 
     @property
     def instructions(self) -> str:
