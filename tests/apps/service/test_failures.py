@@ -30,7 +30,8 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "a web page": (faults.web_page, "bad_app", "not_known"),
     "rubbish": (faults.rubbish, "bad_app", "not_known"),
     "two megabytes": (faults.too_long, "bad_app", "not_known"),
-    "cut": (faults.cut, "bad_app", "not_known"),
+    # whether its first bytes arrive before the connection's end is the network's affair
+    "cut": (faults.cut, "bad_app or app_down", "not_known"),
 }
 
 
@@ -69,7 +70,7 @@ async def test_a_call_that_fails(serve: Serve, name: str, stateless: bool) -> No
             asyncio.gather(in_time(alice.call("list_tasks")), in_time(alice.call("note", text="once"))),
             alice.call("list_tasks", app="notes"),
         )
-        assert codes == [read, write]
+        assert codes[0] in read.split(" or ") and codes[1] == write
         assert theirs == "There are no open tasks."
         assert app.calls["note once"] == 0
         app.fault = None
