@@ -11,6 +11,7 @@ import pytest
 from apps.__main__ import main, open_store
 from apps.doctor import examine
 from apps.settings import ServiceSettings, SettingsWrong, SharedSettings, read_settings, sealing_keys
+from apps.stores.supabase import SupabaseStore
 from tests.apps.service.app_server import app_server
 
 SHORT = "shh"
@@ -84,6 +85,26 @@ def test_the_service_does_not_start(
         monkeypatch.setenv(name, value)
     assert main(["serve"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_key_of_the_project_may_be_in_a_file_and_everything_of_ours_in_a_schema_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    monkeypatch.setenv("SUPABASE_URL", "https://x.example")
+    monkeypatch.setenv("SUPABASE_SECRET_KEY_FILE", str(file))
+    monkeypatch.setenv("RAPPORT_SCHEMA", "rapport_voice")
+    with pytest.raises(SettingsWrong, match="SUPABASE_SECRET_KEY_FILE cannot be read"):
+        open_store(read_settings()[1])
+    file.write_text("sb_secret_1\n")
+    store = open_store(read_settings()[1])
+    assert isinstance(store, SupabaseStore)
+    assert store._headers == {  # pyright: ignore[reportPrivateUsage] - what the project is asked with
+        "apikey": "sb_secret_1",
+        "authorization": "Bearer sb_secret_1",
+        "accept-profile": "rapport_voice",
+        "content-profile": "rapport_voice",
+    }
 
 
 def test_a_key_of_its_own_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:

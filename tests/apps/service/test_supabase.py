@@ -19,16 +19,21 @@ pytestmark = pytest.mark.stack
 EVERYTHING = "public.profiles, public.leases, public.revocations, public.oauth_clients"
 
 
-@pytest.fixture
-def project() -> Iterator[Project]:
-    here = running_project()
+@pytest.fixture(params=["public", pytest.param("rapport_voice", marks=pytest.mark.soak)])
+def project(request: pytest.FixtureRequest) -> Iterator[Project]:
+    """With full counts also one where `public` is an app's, and everything of ours is in a schema of its own."""
+    here = running_project(request.param)
     with psycopg.connect(here.postgres.as_superuser(here.dsn), autocommit=True) as database:
-        database.execute(f"truncate {EVERYTHING} cascade")  # pyright: ignore[reportArgumentType]
+        database.execute(here.schemas.placed(f"truncate {EVERYTHING} cascade").encode())
     yield here
 
 
 def store_of(project: Project) -> SupabaseStore:
-    return SupabaseStore(project.rest.url, project.rest.secret_key)
+    return SupabaseStore(project.rest.url, project.rest.secret_key, project.schemas.exposed)
+
+
+def _rows(project: Project, query: str) -> list[tuple[object, ...]]:
+    return project.rows(project.schemas.placed(query))
 
 
 async def test_two_services_over_one_project(serve: Serve, project: Project) -> None:
@@ -58,7 +63,7 @@ async def test_two_services_over_one_project(serve: Serve, project: Project) -> 
         assert await refused(alice.at(two.url).call("list_tasks")) == "not_connected"
         await asyncio.gather(one.service.sweep(), two.service.sweep())
         assert app.authority.counts["revoke"] == 1
-        assert project.rows("select count(*) from public.revocations") == [(0,)]
+        assert _rows(project, "select count(*) from public.revocations") == [(0,)]
 
 
 async def test_what_counts_once_counts_once(serve: Serve, project: Project) -> None:
@@ -100,7 +105,7 @@ async def test_who_erases_themselves_gives_back_what_apps_granted(
         await here.service.sweep()
         assert len(app.authority.refresh) == 3
         app.down = False
-        project.rows("with x as (update public.revocations set next_at = now() returning 1) select * from x")
+        _rows(project, "with x as (update public.revocations set next_at = now() returning 1) select * from x")
         await here.service.sweep()
         assert {token.subject for token in app.authority.refresh.values()} == {"bob"}
         assert await bob.call("list_tasks") == "There are no open tasks."
@@ -113,7 +118,7 @@ async def test_no_token_and_no_link_stands_in_the_database(serve: Serve, project
         link = await here.job("bob").link()
         await Browser().sign_in(link, "bob")
         tables = ("connections", "connection_secrets", "connection_links", "oauth_clients", "revocations")
-        everything = str([project.rows(f"select t.*, t::text from public.{table} t") for table in tables])  # noqa: S608
+        everything = str([_rows(project, f"select t.*, t::text from public.{table} t") for table in tables])  # noqa: S608
         hidden = [*app.authority.families, link.rsplit("/")[-1]]
         assert len(hidden) == 5
         assert [one for one in hidden if one in everything or one.encode().hex() in everything] == []
