@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 from uuid import UUID
@@ -214,8 +215,8 @@ class Service:
         while True:
             try:
                 await self.sweep()
-            except Exception:
-                log.exception("[APPS] what is over was not cleaned up; it is tried again")
+            except Exception as error:
+                log.error("[APPS] what is over was not cleaned up; it is tried again: %s", _told(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause):
                     await self._connecting.wake.wait()
@@ -228,7 +229,7 @@ class Service:
             try:
                 await self.grants.retire(connection)
             except Exception as error:
-                log.warning("[APPS] a part of a grant of %s was not given back: %s", connection.app, error)
+                log.warning("[APPS] a part of a grant of %s was not given back: %s", connection.app, _told(error))
         while given_back := await self._connecting.give_back():
             GIVEN_BACK.inc(given_back)
 
@@ -283,13 +284,19 @@ async def _answer(request: web.Request, handler: Handler) -> tuple[web.StreamRes
         refused = Refused("app_down", "We cannot look it up just now.")
     except web.HTTPException:
         raise
-    except Exception:
-        log.exception("[APPS] a request failed")
+    except Exception as error:
+        log.error("[APPS] a request failed: %s", _told(error))
         refused = Refused("bad_app", "Something went wrong here.")
     status = STATUS[refused.code]
     if request.path.startswith("/v1/"):
         return web.json_response({"code": refused.code, "why": refused.why}, status=status), refused.code
     return _html(pages.refused(refused.why), status), refused.code
+
+
+def _told(error: Exception) -> str:
+    """Which it is, and where. Not its text, which may quote a token, or what somebody has in an app."""
+    calls = traceback.extract_tb(error.__traceback__)
+    return type(error).__name__ + "".join(f" at {call.name}:{call.lineno}" for call in calls[-1:])
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

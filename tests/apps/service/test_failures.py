@@ -6,18 +6,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from mcp.types import Tool, ToolAnnotations
 
 from apps.calling import described
-from apps.core import CALL_SECONDS, LIST_SECONDS
+from apps.core import CALL_SECONDS, LIST_SECONDS, Connection
 from apps.settings import App
+from apps.stores.sqlite import SqliteStore
 from tests.apps.service import app_server as faults
 from tests.apps.service.app_server import AppServer, Fault, app_server
 from tests.apps.service.conftest import Serve, listed
 from tests.apps.service.people import refused
+
+SECRET_WORDS = "milk for the cat"
 
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "hangs": (faults.hangs, "app_down", "not_known"),
@@ -255,3 +260,27 @@ def test_at_most_twelve_tools_of_an_app_and_none_that_takes_a_book_to_describe()
     told = list(described("app", app, found))
     assert [each["tool"] for each in told] == [f"t{number}" for number in range(1, 12)]
     assert {len(each["description"]) for each in told} == {300}
+
+
+class BrokenStore(SqliteStore):
+    swept = asyncio.Event()
+
+    async def connections(self, person: UUID) -> list[Connection]:
+        raise RuntimeError(SECRET_WORDS)
+
+    async def sweep(self, *, unused_seconds: float) -> list[Connection]:
+        self.swept.set()
+        raise RuntimeError(SECRET_WORDS)
+
+
+async def test_what_goes_wrong_in_here_is_told_without_its_text(
+    serve: Serve, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with app_server() as app, serve(store=BrokenStore(file), tasks=listed(app.url)) as here:
+        assert await refused(here.job("alice").ask("GET", "/apps")) == "bad_app"
+        keeping = asyncio.create_task(here.service.keep())
+        await BrokenStore.swept.wait()
+        keeping.cancel()
+    assert "cleaned up; it is tried again: RuntimeError at sweep:" in caplog.text
+    assert "a request failed: RuntimeError at connections:" in caplog.text
+    assert SECRET_WORDS not in caplog.text
